@@ -92,7 +92,6 @@ var accepted = map[string]string{
 	"<?php return [];":                  "",
 	"<?php return array();\n":           "",
 	"<?php\nreturn ['a'=>1, 'b'=>'x'];": "  'a' => 1,\n  'b' => 'x',\n",
-	"<?php // c ?>":                     "!",
 	"<?php // one\n# two\n/* three */ return [ // four\n 'a' /* five */ => 1, # six\n];\n?>\n":     "  'a' => 1,\n",
 	`<?php return ["a" => "x\ty\$z\x41\101\u{e9}\q"];`:                                             "  'a' => 'x\ty$zAA\u00e9\\\\q',\n",
 	`<?php RETURN Array('a' . 'b' => TRUE, 'c' => Null, 'd' => 'x' . 1 . "y",);`:                   "  'ab' => true,\n  'c' => NULL,\n  'd' => 'x1y',\n",
