@@ -64,6 +64,7 @@ type Array struct {
 	vals  []Value
 	index map[Key]int // nil below indexFrom members
 	next  int64       // the key of the next Append
+	ints  bool        // next follows an integer key
 }
 
 // NewArray makes an empty array.
@@ -122,8 +123,9 @@ func (a *Array) Set(k Key, v Value) {
 func (a *Array) add(k Key, v Value) {
 	a.keys = append(a.keys, k)
 	a.vals = append(a.vals, v)
-	if !k.isStr && k.num >= a.next && k.num < 1<<63-1 {
-		a.next = k.num + 1
+	if !k.isStr && (k.num >= a.next || !a.ints) {
+		a.ints = true
+		a.next = min(k.num, 1<<63-2) + 1
 	}
 	switch {
 	case a.index != nil:
@@ -147,8 +149,13 @@ func (a *Array) reindex() {
 // SetString sets the member with the given string key.
 func (a *Array) SetString(key string, v Value) { a.Set(StringKey(key), v) }
 
-// Append adds v at the next free integer key.
-func (a *Array) Append(v Value) { a.add(Key{num: a.next}, v) }
+// Append adds v at the next integer key: one more than the highest so far, 0 if there is none. After the highest key of
+// all it does nothing, as PHP refuses it.
+func (a *Array) Append(v Value) {
+	if k := (Key{num: a.next}); k.num < 1<<63-1 || a.find(k) < 0 {
+		a.add(k, v)
+	}
+}
 
 // Delete removes the member with the given string key.
 func (a *Array) Delete(key string) { a.DeleteKey(StringKey(key)) }
@@ -207,7 +214,7 @@ func (a *Array) Clone() *Array {
 	if a == nil {
 		return nil
 	}
-	c := &Array{keys: slices.Clone(a.keys), vals: slices.Clone(a.vals), next: a.next}
+	c := &Array{keys: slices.Clone(a.keys), vals: slices.Clone(a.vals), next: a.next, ints: a.ints}
 	for i := range c.vals {
 		c.vals[i] = c.vals[i].Clone()
 	}

@@ -104,7 +104,7 @@ func Intval(s string) int64 {
 		return 0
 	case n.isInt:
 		return n.i
-	case math.IsNaN(n.f):
+	case math.IsInf(n.f, 0):
 		return 0
 	case n.f >= 1<<63:
 		return math.MaxInt64
