@@ -92,6 +92,7 @@ func orNone(s string) string {
 func Parse(r io.Reader) (*Manifest, error) {
 	s := bufio.NewScanner(r)
 	s.Buffer(make([]byte, 0, 4096), maxLine)
+	s.Split(splitAt('\n'))
 	line := 1
 	fail := func(err error) (*Manifest, error) {
 		return nil, fmt.Errorf("read manifest: line %d: %w", line, err)
