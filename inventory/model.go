@@ -28,7 +28,10 @@ type Deployment struct {
 	Sync      Sync
 	Release   Release
 	Check     Check
-	Parallel  int // nodes worked on at once; 0: all
+	Parallel  int      // nodes worked on at once; 0: all
+	Warnings  Problems // what is questionable but usable; in the order of the file
+
+	origins map[string]value // where resolved values were written, by path; see Position and Explain
 }
 
 // Admin is the admin node, or nil if the inventory has none.
@@ -141,6 +144,7 @@ type Cache struct {
 	Adapter   CacheAdapter
 	URL       Secret // DSN as in REDIS_URL or MEMCACHED_URL
 	SharedCSS bool   // MOSPARO_PREPARE_CSS_FILES_IN_SHARED_CACHE: public/resources is not synced
+	Tunnel    bool   // a loopback URL is a proxy or tunnel on each node that leads to one and the same cache
 }
 
 // Topology of the database.
@@ -161,6 +165,7 @@ type Database struct {
 	Name     string
 	User     string
 	Password Secret
+	Tunnel   bool // a loopback host is a proxy or tunnel on each node that leads to one and the same server
 }
 
 // DatabaseServer is one server, as the nodes address it.
