@@ -18,6 +18,9 @@ func (d *decoder) check(dep *Deployment, f *document) {
 		d.bad(d.origin("nodes"), fmt.Sprintf("%d nodes", len(f.nodes)), fmt.Sprintf("write at most %d", maxNodes))
 		return
 	}
+	for _, p := range d.problems {
+		d.failed = append(d.failed, p.Path)
+	}
 	d.checkNodes(dep, f)
 	d.checkAdmin(dep)
 	d.checkCaches(dep)
@@ -109,9 +112,14 @@ func (d *decoder) checkNodes(dep *Deployment, f *document) {
 	}
 }
 
-// failedAt reports whether a value of the key was already found wrong, so that it is not missing too.
+// failedAt reports whether a value of the key was found wrong by itself, so that it is not missing or unfit too.
 func (d *decoder) failedAt(key string) bool {
-	return slices.ContainsFunc(d.problems, func(p Problem) bool { return strings.HasSuffix(p.Path, key) })
+	return slices.ContainsFunc(d.failed, func(p string) bool { return strings.HasSuffix(p, key) })
+}
+
+// failedBelow reports whether path, or something in it, was found wrong by itself.
+func (d *decoder) failedBelow(path string) bool {
+	return slices.ContainsFunc(d.failed, func(p string) bool { return strings.HasPrefix(p, path) })
 }
 
 func suggest(word string, names []string, instead string) string {
@@ -133,13 +141,10 @@ func (d *decoder) checkAdmin(dep *Deployment) {
 		}
 		admin = n
 	}
-	if admin == nil && !d.failedAt("roles") && !d.failedInRoles() {
+	badRole := slices.ContainsFunc(d.failed, func(p string) bool { return strings.HasSuffix(p, "roles") || strings.Contains(p, "roles[") })
+	if admin == nil && !badRole {
 		d.bad(d.origin("nodes"), "no node has the role admin, from which sync, cron and migrations start", "write roles: [admin, app] for one node")
 	}
-}
-
-func (d *decoder) failedInRoles() bool {
-	return slices.ContainsFunc(d.problems, func(p Problem) bool { return strings.Contains(p.Path, "roles[") })
 }
 
 func (d *decoder) checkCron(dep *Deployment) {

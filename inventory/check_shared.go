@@ -156,10 +156,6 @@ func (d *decoder) checkDatabase(dep *Deployment) {
 	}
 }
 
-func (d *decoder) failedBelow(path string) bool {
-	return slices.ContainsFunc(d.problems, func(p Problem) bool { return strings.HasPrefix(p.Path, path) })
-}
-
 // checkBalancer makes sure that a balancer has what its kind needs, and nothing else.
 func (d *decoder) checkBalancer(dep *Deployment, b *Balancer, index int) {
 	path := d.item("balancers", b.Name, index)

@@ -15,6 +15,7 @@ type decoder struct {
 	reported map[string]bool
 	reads    int
 	origins  map[string]value // what was written for a path of the resolved deployment
+	failed   []string         // paths of values found wrong by themselves, set before the whole is checked
 }
 
 func newDecoder(src *source, anchors map[string]ast.Node) *decoder {
@@ -184,15 +185,22 @@ func (d *decoder) badKey(v value, key ast.Node) {
 	d.report(nodePlace(key), v.path, message, instead, width(key), false, false)
 }
 
-// items are the values of a sequence. ok is false if v is none.
-func (d *decoder) items(v value) (list []ast.Node, ok bool) {
+// items are the values of a sequence, each with the place of its dash or else of the list. ok is false if v is none.
+func (d *decoder) items(v value) (list []entry, ok bool) {
 	s, ok := v.node.(*ast.SequenceNode)
 	if !ok {
 		v.secret = true
 		d.bad(v, "must be a list, not "+nodeKind(v.node), "write \"- item\" lines, or [item, item]")
 		return nil, false
 	}
-	return s.Values, true
+	for i, n := range s.Values {
+		e := entry{at: v.at, value: n}
+		if !s.IsFlowStyle && i < len(s.Entries) && s.Entries[i] != nil {
+			e.at = tokenPlace(s.Entries[i].Start)
+		}
+		list = append(list, e)
+	}
+	return list, true
 }
 
 // text is the text of a string; numbers and the like need quotes to be one.

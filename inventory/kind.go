@@ -174,9 +174,9 @@ func list[V any](item kind[V]) kind[[]V] {
 			d.record(v)
 			out := make([]V, 0, len(nodes))
 			first := map[string]place{}
-			for i, n := range nodes {
-				step, named := d.step(n, i)
-				child, ok := d.value(v, n, v.at, step)
+			for i, e := range nodes {
+				step, named := d.step(e.value, i)
+				child, ok := d.value(v, e.value, e.at, step)
 				if !ok {
 					continue
 				}

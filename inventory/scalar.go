@@ -97,7 +97,11 @@ func number(low, high int) kind[int] {
 		}
 		i, err := strconv.Atoi(n.GetToken().Value)
 		if err != nil || i < low || i > high {
-			d.bad(v, fmt.Sprintf("%s is out of range", n.GetToken().Value), fmt.Sprintf("write a number from %d to %d", low, high))
+			instead := fmt.Sprintf("write a number from %d to %d", low, high)
+			if low == high {
+				instead = fmt.Sprintf("write %d", low)
+			}
+			d.bad(v, fmt.Sprintf("%s is out of range", n.GetToken().Value), instead)
 			return 0, false
 		}
 		return i, true
@@ -127,6 +131,9 @@ func duration(low, high time.Duration) kind[time.Duration] {
 				days, _ := strconv.Atoi(strings.TrimSuffix(s, "d"))
 				t = time.Duration(days) * 24 * time.Hour
 			} else if t, err = time.ParseDuration(s); err != nil {
+				if strings.Trim(s, "0123456789") == "" && s != "" {
+					return 0, s + " is a duration without a unit", fmt.Sprintf("write %ss, or %sm for minutes", s, s)
+				}
 				return 0, fmt.Sprintf("%q is no duration", s), "write a number with its unit, such as 30s, 10m or 2h"
 			}
 			if t < low || t > high {
