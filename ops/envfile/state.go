@@ -128,11 +128,11 @@ func Read(ctx context.Context, h ops.Host, n *inventory.Node) (*NodeState, error
 		}
 	}
 	if n.Owner.User != "" {
-		owner, err := lookupOwner(ctx, h, n.Owner)
+		owner, err := ops.LookupOwner(ctx, h, n.Owner.User, n.Owner.Group)
 		if err != nil {
 			return fail(err)
 		}
-		s.NewFile = owner
+		s.NewFile = &owner
 	}
 	return s, nil
 }
@@ -145,22 +145,6 @@ func codeVersion(kernel []byte) string {
 		return string(m[1])
 	}
 	return ""
-}
-
-// lookupOwner turns names into numbers with id and getent on the node.
-func lookupOwner(ctx context.Context, h ops.Runner, o inventory.Owner) (*ops.Owner, error) {
-	const script = `u=$(id -u -- "$1") || exit 1
-if [ -n "$2" ]; then case $2 in *[!0-9]*) g=$(getent group "$2" | cut -d: -f3) ;; *) g=$2 ;; esac; else g=$(id -g -- "$1"); fi
-[ -n "$g" ] && echo "$u $g"`
-	res, err := h.Run(ctx, ops.Command{Argv: []string{"sh", "-c", script, "sh", o.User, o.Group}})
-	if err != nil {
-		return nil, fmt.Errorf("look up owner %s:%s: %w", o.User, o.Group, err)
-	}
-	var owner ops.Owner
-	if _, err := fmt.Sscan(string(res.Stdout), &owner.UID, &owner.GID); err != nil {
-		return nil, fmt.Errorf("look up owner %s:%s: unexpected answer %q", o.User, o.Group, res.Stdout)
-	}
-	return &owner, nil
 }
 
 // OPcache says whether PHP-FPM sees a changed PHP file by itself.
