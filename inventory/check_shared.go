@@ -71,7 +71,7 @@ func (d *decoder) checkCache(n *Node, several bool) (dsn, bool) {
 	if c.URL.isRef() {
 		return dsn{}, false
 	}
-	url, message, _ := parseDSN(c.URL.ref)
+	url, message, _ := parseDSN(c.URL.ref())
 	if message != "" {
 		return dsn{}, false
 	}
@@ -106,7 +106,7 @@ func (d *decoder) checkCacheEnv(n *Node) {
 		d.bad(d.origin(of(n, "env.MOSPARO_CACHE_ADAPTER")), fmt.Sprintf("contradicts cache.adapter, which is %s", n.Cache.Adapter), "remove it, and write cache: {adapter: …, url: …}")
 	}
 	for adapter, name := range map[CacheAdapter]string{CacheRedis: "REDIS_URL", CacheMemcached: "MEMCACHED_URL"} {
-		if v, ok := n.Env[name]; ok && n.Cache.Adapter == adapter && !n.Cache.URL.IsZero() && v != n.Cache.URL.ref {
+		if v, ok := n.Env[name]; ok && n.Cache.Adapter == adapter && !n.Cache.URL.IsZero() && v != n.Cache.URL.ref() {
 			d.bad(d.origin(of(n, "env."+name)), "contradicts cache.url", "remove it, and write cache: {url: …}")
 		}
 	}

@@ -5,6 +5,12 @@ import (
 	"strings"
 )
 
+// origin is where a value was written. It holds no value, so that a Deployment can be printed.
+type origin struct {
+	at   place
+	path string
+}
+
 // Setting is a resolved value and where it comes from.
 type Setting struct {
 	Key    string // "ssh.port"
@@ -64,7 +70,7 @@ func (d *Deployment) Explain(node string) ([]Setting, error) {
 func unset(text string) bool { return text == "0" || text == "0s" || text == "false" }
 
 // written finds what was written for a path: the value itself, or the list it is in.
-func (d *Deployment) written(path string) (value, bool) {
+func (d *Deployment) written(path string) (origin, bool) {
 	for path != "" {
 		if v, ok := d.origins[path]; ok {
 			return v, true
@@ -74,7 +80,7 @@ func (d *Deployment) written(path string) (value, bool) {
 		}
 		path = path[:strings.LastIndexByte(path, '[')]
 	}
-	return value{}, false
+	return origin{}, false
 }
 
 // Position is where the value of a path was written: "cache.url", "env.MOSPARO_X", "nodes[app1].env.MOSPARO_X" (which may be
@@ -84,8 +90,7 @@ func (d *Deployment) Position(path string) (line, col int) {
 	return v.at.line, v.at.column
 }
 
-// ProblemAt makes a Problem about the value of a path, for what only another package can judge. The excerpt leaves out
-// the value.
+// ProblemAt makes a Problem about the value of a path, for what only another package can judge. It has no excerpt.
 func (d *Deployment) ProblemAt(path, message, instead string) Problem {
 	v, _ := d.written(path)
 	if v.path == "" {

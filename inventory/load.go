@@ -95,7 +95,10 @@ func Parse(name string, data []byte) (*Deployment, error) {
 	if problems.Fatal() > 0 || deployment == nil {
 		return nil, problems
 	}
-	deployment.File, deployment.Warnings, deployment.origins = name, problems, d.origins
+	deployment.File, deployment.Warnings, deployment.origins = name, problems, make(map[string]origin, len(d.origins))
+	for path, v := range d.origins {
+		deployment.origins[path] = origin{v.at, v.path}
+	}
 	return deployment, nil
 }
 

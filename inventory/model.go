@@ -31,7 +31,7 @@ type Deployment struct {
 	Parallel  int      // nodes worked on at once; 0: all
 	Warnings  Problems // what is questionable but usable; in the order of the file
 
-	origins map[string]value // where resolved values were written, by path; see Position and Explain
+	origins map[string]origin // where resolved values were written, by path; see Position and Explain
 }
 
 // Admin is the admin node, or nil if the inventory has none.

@@ -210,7 +210,7 @@ func hidden[V any](k kind[V]) kind[V] {
 
 // checkReference finds what is wrong with the form of a reference.
 func checkReference(s Secret) (message, instead string) {
-	form, rest, _ := strings.Cut(s.ref, ":")
+	form, rest, _ := strings.Cut(s.ref(), ":")
 	switch {
 	case !s.isRef():
 		return "", ""
