@@ -40,16 +40,12 @@ func newNginx(b inventory.Balancer, host hostFunc) (driver, error) {
 
 // testCommand is "nginx -t" with the options of a reload that calls nginx itself, such as -c FILE.
 func testCommand(reload []string) []string {
-	for i, word := range reload {
-		if path.Base(word) != "nginx" || i > 0 && path.Base(reload[i-1]) != "sudo" && reload[i-1] != "-n" {
-			continue
-		}
-		argv := slices.Clone(reload)
-		if s := slices.Index(argv, "-s"); s >= 0 && s+1 < len(argv) {
-			return append(slices.Delete(argv, s, s+2), "-t")
-		}
+	s := slices.Index(reload, "-s")
+	direct := slices.ContainsFunc(reload, func(word string) bool { return path.Base(word) == "nginx" })
+	if !direct || s < 0 || s+1 >= len(reload) {
+		return []string{"nginx", "-t"}
 	}
-	return []string{"nginx", "-t"}
+	return append(slices.Delete(slices.Clone(reload), s, s+2), "-t")
 }
 
 func (n *nginx) read(ctx context.Context) (ops.Host, upstreamFile, error) {
