@@ -133,6 +133,13 @@ func (c *conn) failed(ctx context.Context, err error) error {
 // await runs fn, which waits for the node, and gives up on it when ctx ends or the connection dies. What fn returns after
 // that is handed to discard, where that is not nil.
 func await[T any](ctx context.Context, c *conn, fn func() (T, error), discard func(T)) (T, error) {
+	var zero T
+	if err := ctx.Err(); err != nil {
+		return zero, err
+	}
+	if c.isDead() {
+		return zero, unreachable(c.target, c.cause)
+	}
 	type outcome struct {
 		value T
 		err   error
@@ -142,7 +149,6 @@ func await[T any](ctx context.Context, c *conn, fn func() (T, error), discard fu
 		v, err := fn()
 		done <- outcome{v, err}
 	}()
-	var zero T
 	var gaveUp error
 	select {
 	case o := <-done:

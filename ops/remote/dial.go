@@ -77,16 +77,14 @@ func dial(ctx context.Context, t *target, via *conn, keys *keyring) (*conn, erro
 	}
 	c, err := handshake(ctx, t, via, config)
 	var negotiation *ssh.AlgorithmNegotiationError
-	if errors.As(err, &negotiation) && strings.Contains(negotiation.What, "host key") && len(hosts.known) > 0 {
-		err = &hostKeyError{state: hostKeyChanged, target: t, known: hosts.known, others: negotiation.RequestedAlgorithms}
-	}
-	if err == nil {
+	switch {
+	case err == nil:
 		return c, nil
-	}
-	if errors.Is(err, context.Canceled) {
+	case errors.Is(err, context.Canceled):
 		return nil, err
-	}
-	if isLogin(err) {
+	case errors.As(err, &negotiation) && strings.Contains(negotiation.What, "host key") && len(hosts.known) > 0:
+		err = &hostKeyError{state: HostKeyChanged, target: t, known: hosts.known, others: negotiation.RequestedAlgorithms}
+	case isLogin(err):
 		err = &loginError{user: t.user, tried: creds, err: err}
 	}
 	return nil, unreachable(t, fmt.Errorf("connect to %s: %w", t.address(), err))

@@ -14,19 +14,20 @@ import (
 	xknownhosts "golang.org/x/crypto/ssh/knownhosts"
 )
 
-// hostKeyState is what known_hosts says of a key that a host has shown.
-type hostKeyState int
+// HostKeyState is what known_hosts says of a key that a host has shown.
+type HostKeyState string
 
+// The states. Only a known key is ever connected with.
 const (
-	hostKeyUnknown hostKeyState = iota // no key is known for the host
-	hostKeyKnown
-	hostKeyChanged // another key is known
-	hostKeyRevoked
+	HostKeyUnknown HostKeyState = "unknown" // no key is known for the host
+	HostKeyKnown   HostKeyState = "known"
+	HostKeyChanged HostKeyState = "changed" // another key is known
+	HostKeyRevoked HostKeyState = "revoked"
 )
 
 // hostKeyError says that a host is not trusted.
 type hostKeyError struct {
-	state  hostKeyState
+	state  HostKeyState
 	target *target
 	key    ssh.PublicKey          // what the host has shown; nil if it has none of a known type
 	known  []xknownhosts.KnownKey // what was expected instead
@@ -35,33 +36,30 @@ type hostKeyError struct {
 
 func (e *hostKeyError) Error() string {
 	where := e.target.hostKeyAddress()
-	var known []string
-	for _, k := range e.known {
-		known = append(known, fmt.Sprintf("%s %s (%s:%d)", k.Key.Type(), ssh.FingerprintSHA256(k.Key), k.Filename, k.Line))
-	}
+	known := strings.Join(describeKeys(e.known), ", ")
 	switch {
-	case e.state == hostKeyUnknown:
+	case e.state == HostKeyUnknown:
 		return fmt.Sprintf("the host key of %s is not known: %s %s", where, e.key.Type(), ssh.FingerprintSHA256(e.key))
-	case e.state == hostKeyRevoked:
-		return fmt.Sprintf("the host key of %s is REVOKED: %s", where, strings.Join(known, ", "))
+	case e.state == HostKeyRevoked:
+		return fmt.Sprintf("the host key of %s is REVOKED: %s", where, known)
 	case e.key == nil:
 		return fmt.Sprintf("the host key of %s HAS CHANGED: it shows none of the known types any more (it has %s), known: %s. "+
-			"Somebody may be between you and the node", where, strings.Join(e.others, ", "), strings.Join(known, ", "))
+			"Somebody may be between you and the node", where, strings.Join(e.others, ", "), known)
 	}
 	return fmt.Sprintf("the host key of %s HAS CHANGED: it shows %s %s, known: %s. Somebody may be between you and the node",
-		where, e.key.Type(), ssh.FingerprintSHA256(e.key), strings.Join(known, ", "))
+		where, e.key.Type(), ssh.FingerprintSHA256(e.key), known)
 }
 
 // hint is what to do about it. A changed key must be taken out by hand first, after asking whoever runs the node.
 func (e *hostKeyError) hint() string {
 	switch e.state {
-	case hostKeyUnknown:
-		return "mosparoctl hosts trust " + e.target.name
-	case hostKeyRevoked:
+	case HostKeyUnknown:
+		return "mosparoctl hosts trust " + e.target.node
+	case HostKeyRevoked:
 		return "the key was marked as stolen or retired: ask whoever runs the node for a new host key"
 	}
 	return fmt.Sprintf("only if you know why it changed: ssh-keygen -R %s -f %s && mosparoctl hosts trust %s",
-		quote(knownhosts.Normalize(e.target.hostKeyAddress())), quote(e.known[0].Filename), e.target.name)
+		quote(knownhosts.Normalize(e.target.hostKeyAddress())), quote(e.known[0].Filename), e.target.node)
 }
 
 // hostKeys checks the host keys of one target against its known_hosts files.
@@ -104,9 +102,13 @@ func loadHostKeys(t *target) (*hostKeys, error) {
 }
 
 // algorithms is what to ask the host for: the types that are known of it, so that it shows a key that can be compared.
-// Nil means any. With a certificate authority any certificate will do, since its type says nothing about the hosts' types.
+// With a certificate authority any certificate will do, since its type says nothing about the hosts' types. An unknown host is
+// asked for a plain key, since that is what can be learnt.
 func (h *hostKeys) algorithms() []string {
 	algos := h.db.HostKeyAlgorithms(h.target.hostKeyAddress())
+	if len(algos) == 0 {
+		return plainAlgorithms()
+	}
 	if h.ca {
 		for _, a := range ssh.SupportedAlgorithms().HostKeys {
 			if strings.Contains(a, "-cert-") && !slices.Contains(algos, a) {
@@ -115,6 +117,11 @@ func (h *hostKeys) algorithms() []string {
 		}
 	}
 	return algos
+}
+
+// plainAlgorithms are the types of host keys that are not certificates, best first.
+func plainAlgorithms() []string {
+	return []string{ssh.KeyAlgoED25519, ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521, ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256}
 }
 
 // check is the host key callback: nil only for a key that known_hosts vouches for.
@@ -126,14 +133,11 @@ func (h *hostKeys) check(_ string, _ net.Addr, key ssh.PublicKey) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &revoked):
-		return &hostKeyError{state: hostKeyRevoked, target: h.target, key: key, known: []xknownhosts.KnownKey{revoked.Revoked}}
+		return &hostKeyError{state: HostKeyRevoked, target: h.target, key: key, known: []xknownhosts.KnownKey{revoked.Revoked}}
 	case errors.As(err, &keyErr) && len(keyErr.Want) == 0:
-		return &hostKeyError{state: hostKeyUnknown, target: h.target, key: key}
+		return &hostKeyError{state: HostKeyUnknown, target: h.target, key: key}
 	case errors.As(err, &keyErr):
-		return &hostKeyError{state: hostKeyChanged, target: h.target, key: key, known: keyErr.Want}
-	}
-	if cert, ok := key.(*ssh.Certificate); ok && len(h.known) == 0 {
-		return &hostKeyError{state: hostKeyUnknown, target: h.target, key: cert.Key}
+		return &hostKeyError{state: HostKeyChanged, target: h.target, key: key, known: keyErr.Want}
 	}
 	return fmt.Errorf("the host certificate of %s is not accepted: %w", h.target.hostKeyAddress(), err)
 }

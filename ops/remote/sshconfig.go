@@ -36,9 +36,41 @@ var usedKeywords = map[string]bool{
 	"HashKnownHosts": false, "IdentityFile": true, "CertificateFile": true,
 }
 
-// beyondParser finds what the parser doesn't read as ssh does: Match has criteria it doesn't know, and an included file may
-// have some too.
-var beyondParser = regexp.MustCompile(`(?im)^\s*(match|include)[\s=]`)
+// directives finds the lines whose meaning the parser may not know: it reads some criteria of Match, and some of them wrongly.
+var directives = regexp.MustCompile(`(?im)^[ \t]*(match|include)(?:[ \t]+|[ \t]*=[ \t]*)(.*)$`)
+
+// maxIncludes is how deep Include may go, as in ssh.
+const maxIncludes = 16
+
+// beyondParser reports whether text, or a file it includes, has a Match that only ssh reads as ssh does. Relative names are
+// looked for in dir.
+func beyondParser(text []byte, dir, home string, depth int) bool {
+	for _, m := range directives.FindAllSubmatch(text, -1) {
+		if strings.EqualFold(string(m[1]), "match") {
+			if !strings.EqualFold(strings.TrimSpace(string(m[2])), "all") {
+				return true
+			}
+			continue
+		}
+		if depth >= maxIncludes {
+			return true
+		}
+		for _, pattern := range strings.Fields(string(m[2])) {
+			pattern = expandHome(strings.Trim(pattern, `"`), home)
+			if !filepath.IsAbs(pattern) {
+				pattern = filepath.Join(dir, pattern)
+			}
+			files, _ := filepath.Glob(pattern) // a bad pattern matches nothing
+			for _, f := range files {
+				included, err := os.ReadFile(f)
+				if err == nil && beyondParser(included, dir, home, depth+1) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
 
 // configQuery asks for the settings of one host.
 type configQuery struct {
@@ -69,8 +101,12 @@ func readConfig(ctx context.Context, q configQuery) (hostConfig, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read ssh_config: %w", err)
 		}
+		dir := filepath.Join(q.home, ".ssh") // as ssh has it, also for a file of another name
+		if strings.HasPrefix(file, "/etc/ssh/") {
+			dir = "/etc/ssh"
+		}
 		parsed, err := ssh_config.DecodeBytes(text)
-		if err != nil || beyondParser.Match(text) {
+		if err != nil || beyondParser(text, dir, q.home, 0) {
 			// One file that the parser can't read is enough to leave all of them to ssh.
 			asked, askErr := askSSH(ctx, q)
 			if askErr != nil {
@@ -103,7 +139,8 @@ func (c hostConfig) add(parsed *ssh_config.Config, alias string) error {
 	return nil
 }
 
-// askSSH asks the ssh client for its view of the host.
+// askSSH asks the ssh client for its view of the host. Without a file of the inventory's it reads the usual ones, from the
+// home folder that the system knows.
 func askSSH(ctx context.Context, q configQuery) (hostConfig, error) {
 	if strings.HasPrefix(q.alias, "-") {
 		return nil, fmt.Errorf("a host can't be called %q", q.alias)

@@ -23,6 +23,7 @@ const (
 // target is a machine to log in to, with every setting resolved.
 type target struct {
 	name  string // what messages call it: the node's name, or the jump host as written
+	node  string // the node that it is, or that it is on the way to
 	alias string // as written in the inventory or in ProxyJump
 	host  string // to dial
 	port  string
@@ -78,10 +79,10 @@ type resolver struct {
 
 // resolve merges the inventory's settings of a node, which win, with ssh_config.
 func (r resolver) resolve(ctx context.Context, name, address string, s inventory.SSH) (*target, error) {
-	return r.target(ctx, name, address, s, 0)
+	return r.target(ctx, name, name, address, s, 0)
 }
 
-func (r resolver) target(ctx context.Context, name, alias string, s inventory.SSH, depth int) (*target, error) {
+func (r resolver) target(ctx context.Context, node, name, alias string, s inventory.SSH, depth int) (*target, error) {
 	if depth > maxJumps {
 		return nil, fmt.Errorf("more than %d jump hosts: ProxyJump seems to go in a circle", maxJumps)
 	}
@@ -95,7 +96,7 @@ func (r resolver) target(ctx context.Context, name, alias string, s inventory.SS
 	}
 	local, home := localUser(), r.home
 	t := &target{
-		name: name, alias: alias,
+		name: name, node: node, alias: alias,
 		host: or(tokens{'h': alias, '%': "%"}.expand(c.first("hostname")), alias),
 		port: or(q.port, c.first("port"), "22"),
 		user: or(s.User, c.first("user"), local),
@@ -120,7 +121,7 @@ func (r resolver) target(ctx context.Context, name, alias string, s inventory.SS
 	r.files(t, s, c, tok)
 	jump := or(s.Jump, c.first("proxyjump"))
 	if jump != "" && jump != "none" {
-		t.jump, err = r.jumps(ctx, alias, tok.expand(jump), s, depth+1)
+		t.jump, err = r.jumps(ctx, node, alias, tok.expand(jump), s, depth+1)
 	}
 	return t, err
 }
@@ -173,7 +174,7 @@ func (r resolver) files(t *target, s inventory.SSH, c hostConfig, tok tokens) {
 
 // jumps resolves a ProxyJump list: its first host is reached first, the node through its last. As with ssh, only the first
 // one's own ProxyJump counts. Key, known_hosts and config file of the inventory serve the jump hosts too, user and port don't.
-func (r resolver) jumps(ctx context.Context, self, list string, s inventory.SSH, depth int) (*target, error) {
+func (r resolver) jumps(ctx context.Context, node, self, list string, s inventory.SSH, depth int) (*target, error) {
 	hops := strings.Split(list, ",")
 	last := strings.TrimPrefix(strings.TrimSpace(hops[len(hops)-1]), "ssh://")
 	hop := inventory.SSH{Identity: s.Identity, KnownHosts: s.KnownHosts, Config: s.Config, Timeout: s.Timeout, Keepalive: s.Keepalive}
@@ -197,7 +198,7 @@ func (r resolver) jumps(ctx context.Context, self, list string, s inventory.SSH,
 	if len(hops) > 1 {
 		hop.Jump = strings.Join(hops[:len(hops)-1], ",")
 	}
-	return r.target(ctx, last, address, hop, depth)
+	return r.target(ctx, node, last, address, hop, depth)
 }
 
 // or is the first value that isn't empty.
