@@ -1,0 +1,272 @@
+package release
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/charmbracelet/x/exp/golden"
+
+	"github.com/mosparoctl/mosparoctl/ops"
+)
+
+func TestDeployThreeNodes(t *testing.T) {
+	l := newLab(t, t.TempDir(), 3)
+	l.install("1.5.3")
+	old := l.tree("1.5.3", 20)
+	l.mustDeploy(old)
+	l.mustBeOn("1.5.3")
+	l.now = l.now.Add(time.Hour)
+	l.rotation.log = nil
+
+	next := l.tree("1.5.4", 20)
+	p, err := l.plan(next, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden.RequireEqual(t, []byte(l.text(p)))
+	if err := l.apply(p); err != nil {
+		t.Fatal(err)
+	}
+	l.mustBeOn("1.5.4")
+	if got, want := strings.Join(l.rotation.log, ", "), "drain app1, ready app1, drain app2, ready app2, drain app3, ready app3"; got != want {
+		t.Errorf("balancer saw %s, want %s", got, want)
+	}
+	var migrations []string
+	for _, line := range l.phpLog() {
+		if strings.Contains(line, "migrations:migrate") && strings.HasPrefix(line, p.Release.ID) {
+			migrations = append(migrations, line)
+		}
+	}
+	if len(migrations) != 1 {
+		t.Errorf("migrations ran %d times: %q", len(migrations), migrations)
+	}
+	for _, n := range l.d.Nodes {
+		a, _ := os.Stat(filepath.Join(releasePath(n, l.current("app1")), "vendor/p1/f1.php"))
+		before, _ := os.Stat(filepath.Join(n.Paths.Root, "releases", l.read0(n.ManagePath(previousName)), "vendor/p1/f1.php"))
+		if !os.SameFile(a, before) {
+			t.Errorf("%s: an unchanged file was sent again", n.Name)
+		}
+	}
+}
+
+func (l *lab) read0(name string) string { return strings.TrimSpace(l.read(name)) }
+
+func TestSecondDeployChangesNothing(t *testing.T) {
+	l := newLab(t, t.TempDir(), 2)
+	l.install("1.5.3")
+	l.mustDeploy(l.tree("1.5.4", 5))
+	l.now = l.now.Add(24 * time.Hour)
+	// The same content, checked out anew: other times.
+	if err := os.Chtimes(filepath.Join(l.tree("1.5.4", 5), ".env"), l.now, l.now); err != nil {
+		t.Fatal(err)
+	}
+	p := l.mustDeploy(l.tree("1.5.4", 5))
+	if !p.Plan.Empty() || len(p.Notes) > 0 {
+		t.Errorf("the second deploy has a plan:\n%s", l.text(p))
+	}
+}
+
+func TestFirstDeployKeepsVisitorsAwayFromTheInstaller(t *testing.T) {
+	l := newLab(t, t.TempDir(), 2)
+	p := l.mustDeploy(l.tree("1.5.4", 5))
+	golden.RequireEqual(t, []byte(l.text(p)))
+	if l.rotation.states["app1"] != "ready" || l.rotation.states["app2"] != "drain" {
+		t.Fatal(l.rotation.states)
+	}
+	p = l.mustDeploy(l.tree("1.5.4", 5))
+	if !p.Plan.Empty() {
+		t.Errorf("second deploy:\n%s", l.text(p))
+	}
+	// The wizard has run on the admin node.
+	l.install("1.5.4")
+	if err := os.Remove(configPath(l.d.Nodes[1])); err != nil {
+		t.Fatal(err)
+	}
+	l.mustDeploy(l.tree("1.5.4", 5))
+	l.mustBeOn("1.5.4")
+	if l.read(configPath(l.d.Nodes[1])) != l.read(configPath(l.d.Nodes[0])) {
+		t.Error("the configuration was not copied")
+	}
+}
+
+func TestSickNodeStopsTheDeploy(t *testing.T) {
+	l := newLab(t, t.TempDir(), 3)
+	l.install("1.5.3")
+	l.mustDeploy(l.tree("1.5.3", 5))
+	l.now = l.now.Add(time.Hour)
+	l.gate.sick["app2"] = true
+	_, err := l.deploy(l.tree("1.5.4", 5))
+	if ops.CodeOf(err) != ops.CodePartial || !strings.Contains(err.Error(), "app2") || ops.HintOf(err) == "" {
+		t.Fatalf("got %v", err)
+	}
+	for node, want := range map[string]string{"app1": "1.5.4", "app2": "1.5.3", "app3": "1.5.3"} {
+		if code, config := l.versions(node); code != want || config != want {
+			t.Errorf("%s: code %s, configuration %s, want %s", node, code, config, want)
+		}
+		if l.rotation.states[node] != "ready" {
+			t.Errorf("%s is %s", node, l.rotation.states[node])
+		}
+	}
+	l.gate.sick["app2"] = false
+	l.mustDeploy(l.tree("1.5.4", 5))
+	l.mustBeOn("1.5.4")
+}
+
+func TestFailedMigrationLeavesTheOldRelease(t *testing.T) {
+	l := newLab(t, t.TempDir(), 2)
+	l.install("1.5.3")
+	l.mustDeploy(l.tree("1.5.3", 5))
+	l.d.Release.Warm = false
+	l.write(filepath.Join(l.dir, "php.fails"), "")
+	_, err := l.deploy(l.tree("1.5.4", 5))
+	if err == nil || !strings.Contains(err.Error(), "app1") || !strings.Contains(err.Error(), "migrate") {
+		t.Fatalf("got %v", err)
+	}
+	l.mustBeOn("1.5.3")
+	if err := os.Remove(filepath.Join(l.dir, "php.fails")); err != nil {
+		t.Fatal(err)
+	}
+	l.mustDeploy(l.tree("1.5.4", 5))
+	l.mustBeOn("1.5.4")
+}
+
+func TestRollback(t *testing.T) {
+	l := newLab(t, t.TempDir(), 2)
+	l.install("1.5.3")
+	l.mustDeploy(l.tree("1.5.3", 5))
+	l.now = l.now.Add(time.Hour)
+	l.mustDeploy(l.tree("1.5.4", 5))
+	ran := len(l.phpLog())
+	m := l.manager()
+	facts, err := m.Read(t.Context(), l.d.Nodes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := m.PlanRollback(facts, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden.RequireEqual(t, []byte(l.text(p)))
+	if err := l.apply(p); err != nil {
+		t.Fatal(err)
+	}
+	l.mustBeOn("1.5.3")
+	for _, line := range l.phpLog()[ran:] {
+		if strings.Contains(line, "migrate") {
+			t.Errorf("rollback ran %q", line)
+		}
+	}
+	if facts, err = m.Read(t.Context(), l.d.Nodes); err != nil {
+		t.Fatal(err)
+	}
+	if p, err = m.PlanRollback(facts, Options{ID: p.Release.ID}); err != nil || !p.Plan.Empty() {
+		t.Errorf("second rollback: %v\n%s", err, l.text(p))
+	}
+	// A release that somebody has touched is refused.
+	touched := filepath.Join(releasePath(l.d.Nodes[1], facts.Nodes[0].Previous), "vendor/autoload.php")
+	if err := os.Remove(touched); err != nil { // in place, it would change the active release too: they are one file
+		t.Fatal(err)
+	}
+	l.write(touched, "<?php evil();")
+	if p, err = m.PlanRollback(facts, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.apply(p); err == nil || !strings.Contains(err.Error(), "vendor/autoload.php") {
+		t.Errorf("got %v, want the changed file named", err)
+	}
+	l.mustBeOn("1.5.3")
+}
+
+func TestPruneKeepsActiveAndPrevious(t *testing.T) {
+	l := newLab(t, t.TempDir(), 1)
+	l.d.Release.Keep = 2
+	for _, v := range []string{"1.5.1", "1.5.2", "1.5.3", "1.5.4"} {
+		l.mustDeploy(l.tree(v, 3))
+		l.now = l.now.Add(time.Hour)
+	}
+	facts, err := l.manager().Read(t.Context(), l.d.Nodes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var versions []string
+	for _, r := range facts.Nodes[0].Releases {
+		versions = append(versions, r.Version)
+	}
+	if !slices.Equal(versions, []string{"1.5.4", "1.5.3"}) {
+		t.Errorf("kept %v", versions)
+	}
+	for _, o := range []PruneOptions{{Keep: 1}, {Release: facts.Nodes[0].Current}} {
+		p, err := l.manager().PlanPrune(facts, o)
+		if err == nil && !p.Plan.Empty() {
+			t.Errorf("prune %+v would remove:\n%s", o, l.text(p))
+		}
+	}
+}
+
+func TestDowngradeIsRefused(t *testing.T) {
+	l := newLab(t, t.TempDir(), 1)
+	l.install("1.5.4")
+	_, err := l.plan(l.tree("1.5.3", 3), Options{})
+	if ops.CodeOf(err) != ops.CodeUsage || !strings.Contains(ops.HintOf(err), "rollback") {
+		t.Fatalf("got %v", err)
+	}
+	p, err := l.plan(l.tree("1.5.3", 3), Options{Downgrade: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(l.text(p), "migrate the database") {
+		t.Error("a downgrade migrates")
+	}
+}
+
+func TestOtherNodesWaitForTheAdminNode(t *testing.T) {
+	l := newLab(t, t.TempDir(), 2)
+	l.install("1.5.3")
+	_, err := l.plan(l.tree("1.5.4", 3), Options{Nodes: []string{"app2"}})
+	if ops.CodeOf(err) != ops.CodeUsage || !strings.Contains(err.Error(), "app1") {
+		t.Fatalf("got %v", err)
+	}
+	p, err := l.plan(l.tree("1.5.4", 3), Options{Nodes: []string{"app1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.apply(p); err != nil {
+		t.Fatal(err)
+	}
+	if p, err = l.plan(l.tree("1.5.4", 3), Options{Nodes: []string{"app2"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.apply(p); err != nil {
+		t.Fatal(err)
+	}
+	l.mustBeOn("1.5.4")
+}
+
+func TestHooks(t *testing.T) {
+	l := newLab(t, t.TempDir(), 2)
+	log := filepath.Join(l.dir, "hooks.log")
+	hook := func(name string) [][]string {
+		return [][]string{{"sh", "-c", `echo "` + name + ` $MOSPAROCTL_NODE $MOSPAROCTL_VERSION $(basename $PWD | cut -c1-5)" >>` + log}}
+	}
+	l.d.Release.Before.Node, l.d.Release.After.Node = hook("before-node"), hook("after-node")
+	l.d.Release.Before.Deploy, l.d.Release.After.Deploy = hook("before-deploy"), hook("after-deploy")
+	l.mustDeploy(l.tree("1.5.4", 3))
+	want := "before-deploy app1 1.5.4 1.5.4\nbefore-node app1 1.5.4 1.5.4\nafter-node app1 1.5.4 1.5.4\n" +
+		"before-node app2 1.5.4 1.5.4\nafter-node app2 1.5.4 1.5.4\nafter-deploy app1 1.5.4 1.5.4\n"
+	if got := l.read(log); got != want {
+		t.Errorf("hooks ran:\n%s\nwant:\n%s", got, want)
+	}
+}
+
+func TestCorruptedLinkSourceIsSentAgain(t *testing.T) {
+	l := newLab(t, t.TempDir(), 1)
+	p := l.mustDeploy(l.tree("1.5.3", 10))
+	l.now = l.now.Add(time.Hour)
+	l.write(filepath.Join(releasePath(l.d.Nodes[0], p.Release.ID), "vendor/p1/f1.php"), "rotten")
+	l.mustDeploy(l.tree("1.5.4", 10))
+	l.mustBeOn("1.5.4")
+}
