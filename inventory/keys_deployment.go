@@ -43,7 +43,7 @@ func keep[V any](k kind[V]) kind[kept[V]] {
 func documentKind() kind[document] {
 	k := object("inventory", []field[document]{
 		key("version", func(f *document) *int { return &f.version }, number(1, 1), "", "Version of this format: 1"),
-		key("name", func(f *document) *string { return &f.Name }, text(checkName), "", "Name of the deployment; typed to confirm what is dangerous"),
+		key("name", func(f *document) *string { return &f.Name }, name(), "", "Name of the deployment; typed to confirm what is dangerous"),
 		key("parallel", func(f *document) *int { return &f.Parallel }, number(0, 1000), "0", "Nodes worked on at once; 0 is all"),
 		key("defaults", func(f *document) *kept[Node] { return &f.defaults }, keep(settings()), "", "Settings of all nodes; a group's and a node's own come over them"),
 		key("groups", func(f *document) *map[string]kept[Node] { return &f.groups }, dict(checkName, nameRegexp, keep(settings())), "",
@@ -65,7 +65,7 @@ func documentKind() kind[document] {
 
 func databaseKeys() []field[Database] {
 	server := []field[DatabaseServer]{
-		key("name", func(s *DatabaseServer) *string { return &s.Name }, text(checkName), "", "What it is called in reports; without it, the host"),
+		key("name", func(s *DatabaseServer) *string { return &s.Name }, name(), "", "What it is called in reports; without it, the host"),
 		key("host", func(s *DatabaseServer) *string { return &s.Host }, text(checkHost), "", "Host name or IP address, as the nodes see it"),
 		key("port", func(s *DatabaseServer) *int { return &s.Port }, number(1, 65535), "", "Its port; without it, 3306, or 5432 for postgres"),
 	}
@@ -83,13 +83,13 @@ func databaseKeys() []field[Database] {
 
 func balancerKeys() []field[Balancer] {
 	return []field[Balancer]{
-		key("name", func(b *Balancer) *string { return &b.Name }, text(checkName), "", "What it is called here; no two are alike"),
+		key("name", func(b *Balancer) *string { return &b.Name }, name(), "", "What it is called here; no two are alike"),
 		key("kind", func(b *Balancer) *BalancerKind { return &b.Kind }, choice(BalancerHAProxy, BalancerNginx, BalancerHealthFile, BalancerCommand), "",
 			"How it is told to drain a node: haproxy (runtime API), nginx (upstream file), health-file (a file on the node), command"),
 		key("node", func(b *Balancer) *string { return &b.Node }, text(checkAddress), "", "Node, or SSH address, on which it runs; without it, this machine"),
 		key("ssh", func(b *Balancer) *SSH { return &b.SSH }, object("ssh", sshKeys()), "", "How to log in to node, where that is an address"),
 		key("socket", func(b *Balancer) *string { return &b.Socket }, text(checkSocket), "", "haproxy: path or host:port of the runtime API"),
-		key("backend", func(b *Balancer) *string { return &b.Backend }, text(checkName), "", "haproxy: name of the backend"),
+		key("backend", func(b *Balancer) *string { return &b.Backend }, name(), "", "haproxy: name of the backend"),
 		key("file", func(b *Balancer) *string { return &b.File }, text(checkPath), "", "nginx: the upstream file. health-file: the path on the node"),
 		key("reload", func(b *Balancer) *[]string { return &b.Reload }, command(), "", "nginx: reloads it, such as systemctl reload nginx"),
 		key("drain", func(b *Balancer) *[]string { return &b.Drain }, command(), "", "command: takes {node} out of rotation"),
@@ -100,7 +100,7 @@ func balancerKeys() []field[Balancer] {
 
 func cronKeys() []field[Cron] {
 	job := []field[CronJob]{
-		key("name", func(j *CronJob) *string { return &j.Name }, text(checkName), "", "cleanup, rule-packages, geoip, or a name of your own"),
+		key("name", func(j *CronJob) *string { return &j.Name }, name(), "", "cleanup, rule-packages, geoip, or a name of your own"),
 		key("every", func(j *CronJob) *time.Duration { return &j.Every }, duration(time.Minute, 31*24*time.Hour), "", "Interval in whole minutes, such as 2h or 1d; without it, the job's own"),
 		key("command", func(j *CronJob) *[]string { return &j.Command }, command(), "", "Arguments of mosparo's console, for a job of your own"),
 		key("enabled", func(j *CronJob) *bool { return &j.Enabled }, boolean(), "true", "Whether it runs at all"),

@@ -14,11 +14,11 @@ import (
 // nodeEntry is an entry of nodes: what only one node can have, and the settings.
 func nodeEntry() kind[Node] {
 	own := []field[Node]{
-		key("name", func(n *Node) *string { return &n.Name }, text(checkName), "", "What the node is called here; no two are alike"),
+		key("name", func(n *Node) *string { return &n.Name }, name(), "", "What the node is called here; no two are alike"),
 		key("address", func(n *Node) *string { return &n.Address }, text(checkHost), "",
 			`Host name, IP address or alias of ~/.ssh/config; "local" is this machine. Without it, the name`),
-		key("groups", func(n *Node) *[]string { return &n.Groups }, distinct(text(checkName)), "", "Groups whose settings it takes, later ones over earlier"),
-		key("backend", func(n *Node) *map[string]string { return &n.Backend }, dict(checkName, nameRegexp, text(checkName)), "",
+		key("groups", func(n *Node) *[]string { return &n.Groups }, distinct(name()), "", "Groups whose settings it takes, later ones over earlier"),
+		key("backend", func(n *Node) *map[string]string { return &n.Backend }, dict(checkName, nameRegexp, name()), "",
 			"What the node is called at a balancer: balancer's name: server's name. Without it, the node's name"),
 	}
 	return object("node", append(own, settingKeys()...)).require("name")

@@ -62,6 +62,13 @@ func text(check fault) kind[string] {
 	}), func(s string) string { return s })
 }
 
+// name is text that can be part of a path, a shell word and a selector.
+func name() kind[string] {
+	k := text(checkName)
+	k.schema = func(schema) schema { return schema{"type": "string", "pattern": nameRegexp} }
+	return k
+}
+
 // textOrNumber is text that may look like a number: an id, a share, a limit.
 func textOrNumber(check fault) kind[string] {
 	return leaf(schema{"type": []string{"string", "number"}}, parsed((*decoder).scalar, func(s string) (string, string, string) {
