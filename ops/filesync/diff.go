@@ -19,7 +19,7 @@ type DiffOptions struct {
 // Diff lists what makes dst like src, in an order that can be carried out: what is in the way of another kind of file is
 // deleted first, then directories from the top, hard links, files, symlinks, attributes, and deletions from the bottom.
 //
-// Files are the same when size and time (in seconds) are equal, or by hash with Checksum. Permissions count, owners where
+// Files are the same when size and time (in seconds) are equal, or by hash where both sides have one and with Checksum. Permissions count, owners where
 // the source's is not AnyID; times of directories don't, since every change in them moves those. Special files of the
 // source are left out, as if neither side had them. It is pure; either manifest may be nil.
 func Diff(src, dst *Manifest, o DiffOptions) []Op {
@@ -87,8 +87,9 @@ func change(want, have Entry, exists bool, o DiffOptions) (Op, bool) {
 	return op, true
 }
 
+// sameContent goes by hashes where both are known: they say more than times do.
 func sameContent(a, b Entry, checksum bool) bool {
-	if checksum {
+	if checksum || a.Hash != "" && b.Hash != "" {
 		return a.Size == b.Size && a.Hash != "" && a.Hash == b.Hash
 	}
 	return a.Size == b.Size && a.MTime == b.MTime

@@ -223,13 +223,16 @@ func (w *writer) copy(ctx context.Context, from, to string, e Entry) error {
 	return err
 }
 
-// link makes a hard link, or a copy where the node can't.
+// link makes a hard link, or a copy where that isn't possible: no such thing on the node, or another file system.
 func (w *writer) link(ctx context.Context, o Op, name string) error {
 	err := w.host.Link(ctx, o.From, name)
-	if errors.Is(err, errors.ErrUnsupported) {
-		return w.copy(ctx, o.From, name, o.Entry)
+	if err == nil || errors.Is(err, fs.ErrNotExist) || gone(ctx, err) {
+		return err
 	}
-	return err
+	if cerr := w.copy(ctx, o.From, name, o.Entry); cerr != nil {
+		return errors.Join(err, cerr)
+	}
+	return nil
 }
 
 // delete removes o, into the trash if there is one. What is gone already is no error.

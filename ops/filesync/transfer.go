@@ -26,6 +26,8 @@ type Options struct {
 	LinkManifest *Manifest
 	// AllowOutside permits symlinks whose targets lie outside of the tree; else such a link is an error that names it.
 	AllowOutside bool
+	// Each is told every finished change, from any goroutine; nil: nobody wants to know.
+	Each func(Op)
 }
 
 // Stats counts what a Transfer did.
@@ -169,6 +171,9 @@ func (t *transfer) changes(ctx context.Context, contents iter.Seq2[Content, erro
 
 // count books a finished change.
 func (t *transfer) count(op Op) {
+	if t.opts.Each != nil {
+		t.opts.Each(op)
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch op.Kind {
