@@ -1,0 +1,256 @@
+package rule
+
+import (
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/mosparoctl/mosparoctl/protection"
+	"github.com/mosparoctl/mosparoctl/protection/php"
+	"github.com/mosparoctl/mosparoctl/protection/wildcard"
+)
+
+// The paths of fields that the rule types look at. A rule type applies to a field when its path begins with one of these.
+const (
+	pathForm      = "formData."
+	pathEmail     = "formData.input[email]"
+	pathURL       = "formData.input[url]"
+	pathTextarea  = "formData.textarea"
+	pathIPAddress = "client.ipAddress"
+	pathUserAgent = "client.userAgent"
+	pathASNumber  = "client.asNumber"
+	pathCountry   = "client.country"
+)
+
+// targets lists the path prefixes of each rule type.
+var targets = map[protection.RuleType][]string{
+	protection.RuleWord:         {pathForm},
+	protection.RuleEmail:        {pathEmail, pathTextarea},
+	protection.RuleDomain:       {pathURL, pathEmail, pathTextarea},
+	protection.RuleWebsite:      {pathURL, pathTextarea},
+	protection.RuleIPAddress:    {pathIPAddress},
+	protection.RuleUserAgent:    {pathUserAgent},
+	protection.RuleProvider:     {pathASNumber, pathCountry},
+	protection.RuleUnicodeBlock: {pathForm},
+}
+
+// itemTypes lists the item types that a rule type's tester can match.
+var itemTypes = map[protection.RuleType][]protection.ItemType{
+	protection.RuleWord:      {protection.ItemText, protection.ItemWordExact, protection.ItemWordFull, protection.ItemRegex},
+	protection.RuleEmail:     {protection.ItemEmail},
+	protection.RuleDomain:    {protection.ItemDomain},
+	protection.RuleWebsite:   {protection.ItemURL},
+	protection.RuleIPAddress: {protection.ItemIPAddress, protection.ItemSubnet},
+	protection.RuleUserAgent: {protection.ItemUAText, protection.ItemUARegex},
+	protection.RuleProvider:  {protection.ItemASNumber, protection.ItemCountry},
+}
+
+// Prepared is the prepared_value that mosparo stores with an item, a LIKE pattern of the preselection. The error is for a
+// subnet that mosparo cannot save.
+func Prepared(kind protection.ItemType, value string) (string, error) {
+	lower := php.ToLower(value)
+	switch kind {
+	case protection.ItemText, protection.ItemUAText:
+		return "%" + strings.Trim(strings.ReplaceAll(lower, "*", "%"), "%") + "%", nil
+	case protection.ItemWordExact, protection.ItemWordFull, protection.ItemEmail, protection.ItemURL, protection.ItemDomain:
+		return "%" + strings.Trim(lower, "%") + "%", nil
+	case protection.ItemRegex, protection.ItemUARegex:
+		return "%", nil
+	case protection.ItemSubnet:
+		return preparedSubnet(lower)
+	}
+	return lower, nil
+}
+
+// preparedSubnet makes the textual prefix of the addresses of a range, as mosparo does. For many lengths no address has
+// the prefix; such a subnet never matches.
+func preparedSubnet(lower string) (string, error) {
+	prefix, ok := parseSubnet(lower)
+	if !ok {
+		return lower, nil
+	}
+	bits := prefix.Bits()
+	if prefix.Addr().Is4() {
+		octets := strings.Split(prefix.Masked().Addr().String(), ".")
+		if bits < 8 {
+			return "*.%", nil
+		}
+		return strings.Join(octets[:bits/8], ".") + ".%", nil
+	}
+	words := prefix.Masked().Addr().As16()
+	group := func(i int) uint16 { return uint16(words[2*i])<<8 | uint16(words[2*i+1]) }
+	count := bits / 16
+	switch {
+	case bits < 5:
+		return "*:%", nil
+	case bits < 64 && bits%16 > 4:
+		return "", protection.Errorf(protection.CodeInvalid, "subnet %q: mosparo cannot save an IPv6 range of this length", lower).
+			WithHint("use a length that is a multiple of 16, or up to 4 more")
+	case bits > 64 && bits%16 != 0:
+		count = 4
+	}
+	groups := make([]uint16, count)
+	for i := range groups {
+		groups[i] = group(i)
+	}
+	return groupsText(groups, bits > 64 && bits%16 == 0) + ":%", nil
+}
+
+// groupsText prints the first groups of an IPv6 address, optionally with the longest run of zeros shortened to `::`.
+func groupsText(groups []uint16, shorten bool) string {
+	start, length := 0, 0
+	for i := 0; shorten && i < len(groups); i++ {
+		n := 0
+		for i+n < len(groups) && groups[i+n] == 0 {
+			n++
+		}
+		if n > length {
+			start, length = i, n
+		}
+	}
+	hex := func(groups []uint16) string {
+		out := make([]string, len(groups))
+		for i, g := range groups {
+			out[i] = strconv.FormatUint(uint64(g), 16)
+		}
+		return strings.Join(out, ":")
+	}
+	if length < 2 {
+		return hex(groups)
+	}
+	return hex(groups[:start]) + "::" + hex(groups[start+length:])
+}
+
+// parseSubnet reads an address with or without a prefix length; host bits may be set. A bare address is a range of one.
+func parseSubnet(text string) (netip.Prefix, bool) {
+	if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" {
+		return netip.PrefixFrom(addr, addr.BitLen()), true
+	}
+	prefix, err := netip.ParsePrefix(text)
+	return prefix, err == nil
+}
+
+// like is SQL's LIKE on lower-cased texts: % is any run, _ any one character. With escapes a backslash takes the meaning
+// from the character after it.
+func like(text, pattern string, escapes bool) bool {
+	type token struct {
+		char byte
+		kind byte // 'c' character, '_', '%'
+	}
+	tokens := make([]token, 0, len(pattern))
+	for i := 0; i < len(pattern); i++ {
+		switch c := pattern[i]; {
+		case c == '\\' && escapes && i+1 < len(pattern):
+			i++
+			tokens = append(tokens, token{pattern[i], 'c'})
+		case c == '%' || c == '_':
+			tokens = append(tokens, token{c, c})
+		default:
+			tokens = append(tokens, token{c, 'c'})
+		}
+	}
+	p, t := 0, 0
+	star, from := -1, 0
+	for t < len(text) {
+		switch {
+		case p < len(tokens) && tokens[p].kind == '%':
+			star, from = p, t
+			p++
+		case p < len(tokens) && tokens[p].kind == '_':
+			_, size := utf8.DecodeRuneInString(text[t:])
+			p++
+			t += size
+		case p < len(tokens) && tokens[p].char == text[t]:
+			p++
+			t++
+		case star >= 0:
+			_, size := utf8.DecodeRuneInString(text[from:])
+			from += size
+			p, t = star+1, from
+		default:
+			return false
+		}
+	}
+	return !slices.ContainsFunc(tokens[p:], func(k token) bool { return k.kind != '%' })
+}
+
+// containsText is the tester of text items: a substring, or with * or ? a wildcard pattern in which * crosses lines.
+func containsText(lower, item string) bool {
+	if !strings.ContainsAny(item, "*?") {
+		return strings.Contains(lower, item)
+	}
+	return wildcard.Match("*"+strings.Trim(item, "*")+"*", strings.ReplaceAll(lower, "\n", " "))
+}
+
+// containsWord is the tester of exact words: the item with anything but ASCII letters, digits and _ around it. mosparo
+// leaves a slash in the item unquoted, which spoils its pattern.
+func containsWord(lower, item string) bool {
+	if strings.Contains(item, "/") {
+		return false
+	}
+	for from := 0; from+len(item) <= len(lower); from++ {
+		i := strings.Index(lower[from:], item)
+		if i < 0 {
+			return false
+		}
+		from += i
+		if wordAt(lower, from, from+len(item)) {
+			return true
+		}
+	}
+	return false
+}
+
+func wordAt(s string, start, end int) bool {
+	return (start == 0 || !isWord(s[start-1])) && (end == len(s) || !isWord(s[end]))
+}
+
+func isWord(c byte) bool {
+	return c == '_' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+}
+
+// isSpace is PCRE's \s without u.
+func isSpace(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }
+
+// containsEmail is the tester of addresses: the whole text, or the address with white space around it.
+func containsEmail(lower, item string) bool {
+	text, address := php.Trim(lower), php.Trim(item)
+	return text == address || containsBetween(text, address,
+		func(left string) bool { return left == "" || isSpace(left[len(left)-1]) },
+		func(right string) bool { return right == "" || isSpace(right[0]) })
+}
+
+// containsDomain is the tester of domains.
+func containsDomain(lower, item string) bool {
+	return containsBetween(lower, strings.Trim(item, "./"),
+		func(left string) bool {
+			return left == "" || strings.HasSuffix(left, ".") || strings.HasSuffix(left, "//") || strings.HasSuffix(left, "@")
+		},
+		func(right string) bool {
+			return right == "" || right == "\n" || strings.IndexByte("/#?&", right[0]) >= 0
+		})
+}
+
+func containsBetween(text, item string, left, right func(string) bool) bool {
+	for from := 0; from+len(item) <= len(text); from++ {
+		i := strings.Index(text[from:], item)
+		if i < 0 {
+			return false
+		}
+		from += i
+		if left(text[:from]) && right(text[from+len(item):]) {
+			return true
+		}
+	}
+	return false
+}
+
+// containsURL is the tester of addresses of pages.
+func containsURL(lower, item string) bool {
+	if !strings.Contains(item, "//") {
+		item = "//" + item
+	}
+	return strings.Contains(lower, item)
+}
