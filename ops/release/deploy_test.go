@@ -74,8 +74,8 @@ func TestFirstDeployKeepsVisitorsAwayFromTheInstaller(t *testing.T) {
 	l := newLab(t, t.TempDir(), 2)
 	p := l.mustDeploy(l.tree("1.5.4", 5))
 	golden.RequireEqual(t, []byte(l.text(p)))
-	if l.rotation.states["app1"] != "ready" || l.rotation.states["app2"] != "drain" {
-		t.Fatal(l.rotation.states)
+	if a, b := l.rotation.state("app1"), l.rotation.state("app2"); a != "ready" || b != "drain" {
+		t.Fatal(a, b)
 	}
 	p = l.mustDeploy(l.tree("1.5.4", 5))
 	if !p.Plan.Empty() {
@@ -107,8 +107,8 @@ func TestSickNodeStopsTheDeploy(t *testing.T) {
 		if code, config := l.versions(node); code != want || config != want {
 			t.Errorf("%s: code %s, configuration %s, want %s", node, code, config, want)
 		}
-		if l.rotation.states[node] != "ready" {
-			t.Errorf("%s is %s", node, l.rotation.states[node])
+		if s := l.rotation.state(node); s != "ready" {
+			t.Errorf("%s is %s", node, s)
 		}
 	}
 	l.gate.sick["app2"] = false

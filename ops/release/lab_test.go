@@ -50,10 +50,7 @@ func newLab(t testing.TB, dir string, n int) *lab {
 		}
 		l.d.Nodes = append(l.d.Nodes, node)
 	}
-	l.rotation = &rotation{lab: l, states: map[string]string{}}
-	for _, n := range l.d.Nodes {
-		l.rotation.states[n.Name] = "ready"
-	}
+	l.rotation = &rotation{lab: l}
 	l.gate = &gate{lab: l, sick: map[string]bool{}}
 	return l
 }
@@ -75,21 +72,38 @@ func (l *lab) manager() *Manager {
 	return New(l.d, Deps{Hosts: l, Peers: l, Rotation: l.rotation, Gate: l.gate, Now: func() time.Time { return l.now }})
 }
 
-// rotation is a balancer in memory. It reports a node that comes back without being fit for visitors.
+// rotation is a balancer whose states are files, so that it outlives a process. It reports a node that comes back without
+// being fit for visitors.
 type rotation struct {
-	lab    *lab
-	mu     sync.Mutex
-	states map[string]string
-	log    []string
-	was    map[string]string
+	lab *lab
+	mu  sync.Mutex
+	log []string
+	was map[string]string
+}
+
+func (r *rotation) file(node string) string { return filepath.Join(r.lab.dir, "balancer-"+node) }
+
+// state is what the balancer does with a node.
+func (r *rotation) state(node string) string {
+	b, err := os.ReadFile(r.file(node))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "ready"
+	}
+	return string(b)
+}
+
+func (r *rotation) set(node, state string) {
+	if err := os.WriteFile(r.file(node), []byte(state), 0o644); err != nil {
+		r.lab.t.Error(err)
+	}
 }
 
 func (r *rotation) Facts(context.Context) ([]ops.Fact, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var facts []ops.Fact
-	for n, s := range r.states {
-		facts = append(facts, ops.Fact{Node: n, Path: "balancer lb", Value: s})
+	for _, n := range r.lab.d.Nodes {
+		facts = append(facts, ops.Fact{Node: n.Name, Path: "balancer lb", Value: r.state(n.Name)})
 	}
 	return facts, nil
 }
@@ -100,8 +114,8 @@ func (r *rotation) Drain(_ context.Context, node string) error {
 	if r.was == nil {
 		r.was = map[string]string{}
 	}
-	r.was[node] = r.states[node]
-	r.states[node] = "drain"
+	r.was[node] = r.state(node)
+	r.set(node, "drain")
 	r.log = append(r.log, "drain "+node)
 	return nil
 }
@@ -117,7 +131,7 @@ func (r *rotation) Ready(_ context.Context, node string) error {
 
 func (r *rotation) put(node string) {
 	r.lab.mustBeCoherent(node)
-	r.states[node] = "ready"
+	r.set(node, "ready")
 	r.log = append(r.log, "ready "+node)
 }
 
@@ -294,7 +308,7 @@ func (l *lab) mustBeOn(version string) {
 		if code != version || config != "" && config != version {
 			l.t.Errorf("%s: code %q, configuration %q, want %s", n.Name, code, config, version)
 		}
-		if s := l.rotation.states[n.Name]; s != "ready" {
+		if s := l.rotation.state(n.Name); s != "ready" {
 			l.t.Errorf("%s is %s at the balancer", n.Name, s)
 		}
 		l.mustBeComplete(n)
