@@ -1,0 +1,66 @@
+package output_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/mosparoctl/mosparoctl/cmd/internal/output"
+	"github.com/mosparoctl/mosparoctl/ops"
+)
+
+func TestJSONStartsWithVersionAndEndsWithSummary(t *testing.T) {
+	var out, errs bytes.Buffer
+	red := &ops.Redactor{}
+	red.Add("s3cret-value")
+	p := output.New(output.Options{Stdout: &out, Stderr: &errs, Format: output.JSON, Redactor: red, Version: "1.2.3"})
+	p.Begin("deploy")
+	p.Emit(ops.Event{Kind: ops.Finished, Node: "app1", Message: "password s3cret-value"})
+	p.Result("releases", map[string]string{"key": "s3cret-value"}, nil)
+	err := (&ops.Error{Code: ops.CodeLocked, Node: "app1", Hint: "mosparoctl unlock", Err: errors.New("held with s3cret-value")})
+	if got := p.End(err); got != 6 {
+		t.Errorf("exit status %d, want 6", got)
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if len(lines) != 4 {
+		t.Fatalf("%d lines:\n%s", len(lines), out.String())
+	}
+	var first, last map[string]any
+	if json.Unmarshal([]byte(lines[0]), &first) != nil || first["version"] != 1.0 || first["command"] != "deploy" {
+		t.Errorf("first line: %s", lines[0])
+	}
+	if json.Unmarshal([]byte(lines[3]), &last) != nil || last["kind"] != "summary" || last["exit"] != 6.0 || last["node"] != "app1" {
+		t.Errorf("last line: %s", lines[3])
+	}
+	if strings.Contains(out.String()+errs.String(), "s3cret") {
+		t.Errorf("the secret is shown:\n%s", out.String())
+	}
+}
+
+func TestTextPutsWarningsAndErrorsOnStderr(t *testing.T) {
+	var out, errs bytes.Buffer
+	p := output.New(output.Options{Stdout: &out, Stderr: &errs, Format: output.Text})
+	p.Begin("sync")
+	p.Emit(ops.Event{Kind: ops.Finished, Node: "app1", Message: "3 files"})
+	p.Emit(ops.Event{Kind: ops.Warning, Node: "app2", Message: "changed behind our back"})
+	p.Emit(ops.Event{Kind: ops.Progress, Node: "app1", Done: 1, Total: 2})
+	if got := p.End(errors.New("boom")); got != 1 {
+		t.Errorf("exit status %d, want 1", got)
+	}
+	if out.String() != "✓ app1: 3 files\n" {
+		t.Errorf("stdout = %q", out.String())
+	}
+	if errs.String() != "warning: app2: changed behind our back\nerror: boom\n" {
+		t.Errorf("stderr = %q", errs.String())
+	}
+}
+
+func TestTableAlignsWideText(t *testing.T) {
+	var b bytes.Buffer
+	output.Table{Header: []string{"NODE", "STATE"}, Rows: [][]string{{"日本", "ok"}, {"a", "✓ fine"}}}.Write(&b)
+	if want := "NODE  STATE\n日本  ok\na     ✓ fine\n"; b.String() != want {
+		t.Errorf("table:\n%s", b.String())
+	}
+}

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/mosparoctl/mosparoctl/inventory"
+	"github.com/mosparoctl/mosparoctl/ops"
+	"github.com/mosparoctl/mosparoctl/ops/filesync"
+	"github.com/mosparoctl/mosparoctl/ops/lock"
+	"github.com/mosparoctl/mosparoctl/ops/release"
+	"github.com/mosparoctl/mosparoctl/ops/remote"
+)
+
+// session is an inventory with connections to its nodes. Close it.
+type session struct {
+	app        *app
+	deployment *inventory.Deployment
+	nodes      []*inventory.Node // selected by --nodes, --role and --group
+	hosts      *remote.Pool
+}
+
+// open loads the inventory, applies the selectors and gets ready to connect; nothing is dialled yet.
+func (a *app) open() (*session, error) {
+	d, err := a.loadInventory()
+	if err != nil {
+		return nil, err
+	}
+	nodes, err := a.selected(d)
+	if err != nil {
+		return nil, err
+	}
+	s := &session{app: a, deployment: d, nodes: nodes}
+	s.hosts = remote.NewPool(d, remote.Options{Passphrase: a.passphrase()})
+	return s, nil
+}
+
+// passphrase asks on the terminal, or is nil where there is none.
+func (a *app) passphrase() func(file string) ([]byte, error) {
+	if !a.interactive() {
+		return nil
+	}
+	return func(file string) ([]byte, error) {
+		fmt.Fprintf(a.stderr, "Passphrase of %s: ", file)
+		defer fmt.Fprintln(a.stderr)
+		return term.ReadPassword(int(os.Stdin.Fd()))
+	}
+}
+
+// close ends the connections.
+func (s *session) close() { _ = s.hosts.Close() }
+
+// stateDir is the folder on this machine for what must outlive a run: journals.
+func (s *session) stateDir() (string, error) {
+	base := os.Getenv("XDG_STATE_HOME")
+	if base == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return "", fmt.Errorf("find the home folder for journals: %w", err)
+		}
+		base = filepath.Join(home, ".local", "state")
+	}
+	return filepath.Join(base, "mosparoctl", s.deployment.Name), nil
+}
+
+// locked runs f while this operator holds the deployment's lock on the admin node. Losing the lock cancels f's context.
+func (s *session) locked(ctx context.Context, op string, f func(context.Context) error) error {
+	admin := s.deployment.Admin()
+	if admin == nil {
+		return f(ctx)
+	}
+	host, err := s.hosts.Host(ctx, admin.Name)
+	if err != nil {
+		return err
+	}
+	machine, _ := os.Hostname()
+	owner := os.Getenv("USER")
+	if u, err := user.Current(); err == nil {
+		owner = u.Username
+	}
+	l, err := lock.Acquire(ctx, host, lock.Options{Dir: release.LockDir(admin), Owner: owner, Host: machine, PID: os.Getpid(), Op: op,
+		Lease: s.deployment.Release.LockTTL, Reporter: s.reporter(op, admin.Name)})
+	if err != nil {
+		return err
+	}
+	held, cancel := l.Context(ctx)
+	defer cancel()
+	err = f(held)
+	if lost := l.Err(); lost != nil {
+		err = errors.Join(lost, err)
+	}
+	end, cancelEnd := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
+	defer cancelEnd()
+	return errors.Join(err, l.Release(end))
+}
+
+// apply carries out a plan under the lock, journalled, with its events printed. A plan without steps says so.
+func (s *session) apply(ctx context.Context, p *ops.Plan, undoers ops.Undoers) error {
+	if p.Empty() {
+		s.app.printer.Emit(ops.Event{Kind: ops.Summary, Op: p.Op, Message: "nothing to do: " + p.Op + " would change nothing"})
+		return nil
+	}
+	return s.locked(ctx, p.Op, func(ctx context.Context) error { return s.applyLocked(ctx, p, undoers) })
+}
+
+// applyLocked is apply for a caller that holds the lock.
+func (s *session) applyLocked(ctx context.Context, p *ops.Plan, undoers ops.Undoers) error {
+	dir, err := s.stateDir()
+	if err != nil {
+		return err
+	}
+	journal, err := ops.OpenJournal(dir, filesync.NewRun(time.Now()))
+	if err != nil {
+		return err
+	}
+	var res ops.ApplyResult
+	err = s.app.gracefully(func() error {
+		res, err = ops.Apply(ctx, p, ops.ApplyOptions{Sink: s.app.printer, Undoers: undoers, Journal: journal, Stop: s.app.stop})
+		return err
+	})
+	if err == nil {
+		s.app.printer.Emit(ops.Event{Kind: ops.Summary, Op: p.Op, Message: p.Op + ": " + applied(res)})
+	}
+	return err
+}
+
+// applied says in words what became of a plan.
+func applied(res ops.ApplyResult) string {
+	var changed []string
+	steps := 0
+	for _, n := range res.Nodes {
+		if n.Finished > 0 {
+			changed = append(changed, n.Node)
+			steps += n.Finished
+		}
+	}
+	if len(changed) == 0 {
+		return "nothing to do, nothing was changed"
+	}
+	return fmt.Sprintf("done, %d steps on %s", steps, strings.Join(changed, ", "))
+}
+
+// reporter turns what something outside a plan tells into events.
+func (s *session) reporter(op, node string) ops.Reporter {
+	return eventReporter{sink: s.app.printer, op: op, node: node}
+}
+
+type eventReporter struct {
+	sink     ops.Sink
+	op, node string
+}
+
+func (r eventReporter) Progress(done, total int64, unit string) {
+	r.sink.Emit(ops.Event{Kind: ops.Progress, Op: r.op, Node: r.node, Done: done, Total: total, Unit: unit})
+}
+
+func (r eventReporter) Outputf(format string, args ...any) {
+	r.sink.Emit(ops.Event{Kind: ops.Output, Op: r.op, Node: r.node, Message: fmt.Sprintf(format, args...)})
+}
+
+func (r eventReporter) Warnf(format string, args ...any) {
+	r.sink.Emit(ops.Event{Kind: ops.Warning, Op: r.op, Node: r.node, Message: fmt.Sprintf(format, args...)})
+}
+
+// printPlan shows what a plan will do: its waves, steps and changes.
+func (s *session) printPlan(p *ops.Plan) {
+	s.app.printer.Result("plan", planView{Plan: p, Digest: p.Digest()}, planText(p))
+}
+
+// planView is a plan in JSON.
+type planView struct {
+	*ops.Plan
+	Digest string `json:"digest"`
+}
+
+// dryRun shows the plan and returns the error with which a dry run that found differences ends.
+func (s *session) dryRun(p *ops.Plan) error {
+	s.printPlan(p)
+	if p.Empty() {
+		return nil
+	}
+	return ops.Errorf(ops.CodeFindings, "dry run: %d steps on %s would run", p.Steps(), strings.Join(p.Nodes(), ", "))
+}
