@@ -232,6 +232,9 @@ func (p *HostPeer) script(ctx context.Context, c ops.Command, vanished int, reco
 		}
 		return errors.Join(parent.Err(), perr)
 	}
+	if err := parent.Err(); err != nil {
+		return err
+	}
 	return scriptError(c.Argv[4], res.Stderr, err, proven, vanished)
 }
 
@@ -239,6 +242,9 @@ func (p *HostPeer) script(ctx context.Context, c ops.Command, vanished int, reco
 func scriptError(root string, stderr []byte, err error, proven bool, vanished int) error {
 	var exit *ops.ExitError
 	if err != nil && !errors.As(err, &exit) {
+		if !proven && ops.CodeOf(err) != ops.CodeUnreachable {
+			return errNoCommands // the login may be for SFTP only
+		}
 		return err
 	}
 	status := 0
