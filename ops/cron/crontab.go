@@ -19,10 +19,10 @@ const (
 
 // Line is one line of a crontab.
 type Line struct {
-	Number  int    // from 1
-	Raw     string // as read, with its line end
-	Kind    LineKind
-	Managed bool // between our markers, markers included
+	Number int    // from 1
+	Raw    string // as read, with its line end
+	Kind   LineKind
+	Block  string // the deployment whose block it is in, markers included; "" outside of all blocks
 
 	Fields  Fields // of an Entry
 	User    string // of an Entry in a system crontab
@@ -53,35 +53,48 @@ func ParseCrontab(src []byte, system bool, name string) (*Crontab, error) {
 		line.parse(system)
 		c.Lines = append(c.Lines, line)
 	}
-	for i := range c.Lines {
-		marker := strings.TrimRight(c.Lines[i].Raw, " \t\r\n")
-		switch marker {
-		case beginMarker + name:
-			if c.begin >= 0 {
-				return nil, c.brokenBlock(i, "a second begin marker")
-			}
-			c.begin = i
-		case endMarker + name:
-			if c.begin < 0 || c.end >= 0 {
-				return nil, c.brokenBlock(i, "an end marker without its begin marker")
-			}
-			c.end = i
-		default:
-			foreign := strings.HasPrefix(marker, beginMarker) || strings.HasPrefix(marker, endMarker)
-			if foreign && c.begin >= 0 && c.end < 0 {
-				return nil, c.brokenBlock(i, "another deployment's marker inside the block")
-			}
-		}
-	}
-	if c.begin >= 0 && c.end < 0 {
-		return nil, c.brokenBlock(c.begin, "a begin marker without its end marker")
-	}
-	if c.begin >= 0 {
-		for i := c.begin; i <= c.end; i++ {
-			c.Lines[i].Managed = true
-		}
+	if err := c.findBlocks(); err != nil {
+		return nil, err
 	}
 	return c, nil
+}
+
+// findBlocks notes which lines lie in which block, and where ours is.
+func (c *Crontab) findBlocks() error {
+	inside, opened := "", 0
+	for i := range c.Lines {
+		text := strings.TrimRight(c.Lines[i].Raw, " \t\r\n")
+		begins, isBegin := strings.CutPrefix(text, beginMarker)
+		ends, isEnd := strings.CutPrefix(text, endMarker)
+		isBegin, isEnd = isBegin && begins != "", isEnd && ends != ""
+		ours := c.begin >= 0 && c.end < 0
+		switch {
+		case isBegin && begins == c.name && c.begin >= 0:
+			return c.brokenBlock(i, "a second begin marker")
+		case isEnd && ends == c.name && !ours:
+			return c.brokenBlock(i, "an end marker without its begin marker")
+		case ours && (isBegin || isEnd && ends != c.name):
+			return c.brokenBlock(i, "another deployment's marker inside the block")
+		case isBegin && inside != "":
+			return c.brokenBlock(i, "a begin marker inside the block of "+inside)
+		case isBegin:
+			inside, opened = begins, i
+			if begins == c.name {
+				c.begin = i
+			}
+		}
+		c.Lines[i].Block = inside
+		if isEnd {
+			if ends == c.name {
+				c.end = i
+			}
+			inside = ""
+		}
+	}
+	if inside != "" { // also of another deployment: ours would end up in its block
+		return c.brokenBlock(opened, "a begin marker without its end marker")
+	}
+	return nil
 }
 
 func (c *Crontab) brokenBlock(i int, what string) error {

@@ -40,11 +40,12 @@ var consoleJobs = []string{
 	"mosparo:cleanup-database", "mosparo:rule-package:refresh", "mosparo:rulesets:refresh", "mosparo:geoip2:download-database",
 }
 
-// FindForeign lists the lines outside of our block that run mosparo's jobs, also through the web cron.
-func FindForeign(node, file string, c *Crontab) []ForeignJob {
+// FindForeign lists the lines of a crontab that run mosparo's jobs, also through the web cron, and stand in none of the
+// blocks that managed accepts by the name of their deployment.
+func FindForeign(node, file string, c *Crontab, managed func(deployment string) bool) []ForeignJob {
 	var found []ForeignJob
 	for _, l := range c.Lines {
-		if l.Managed || l.Kind != Entry && l.Kind != Broken {
+		if l.Kind != Entry && l.Kind != Broken || l.Block != "" && managed(l.Block) {
 			continue
 		}
 		if command := mosparoCommand(l.Raw); command != "" {
