@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"path"
@@ -160,11 +161,15 @@ func testRunQuotes(t *testing.T, h ops.Host, _ string) {
 	if want := strings.Join(Awkward, "\x00") + "\x00"; string(res.Stdout) != want {
 		t.Errorf("arguments arrived as %q, want %q", res.Stdout, want)
 	}
-	for _, v := range Awkward {
-		res, err := h.Run(t.Context(), ops.Command{Argv: []string{"sh", "-c", `printf %s "$MOSPARO_TEST"`}, Env: map[string]string{"MOSPARO_TEST": v}})
-		if err != nil || string(res.Stdout) != v {
-			t.Errorf("variable %q arrived as %q, %v", v, res.Stdout, err)
-		}
+	env, show := map[string]string{}, `printf '%s\0'`
+	for i, v := range Awkward {
+		env[fmt.Sprint("MOSPARO_TEST", i)] = v
+		show += fmt.Sprintf(` "$MOSPARO_TEST%d"`, i)
+	}
+	res, err = h.Run(t.Context(), ops.Command{Argv: []string{"sh", "-c", show}, Env: env})
+	must(t, err)
+	if want := strings.Join(Awkward, "\x00") + "\x00"; string(res.Stdout) != want {
+		t.Errorf("variables arrived as %q, want %q", res.Stdout, want)
 	}
 }
 

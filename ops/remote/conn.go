@@ -189,8 +189,11 @@ func (c *countingConn) Read(p []byte) (int, error) {
 type limiter struct {
 	mu     sync.Mutex
 	limit  int
-	active int
-	freed  chan struct{} // closed and replaced when a session ends
+	active int           // places taken, by sessions that are open or being opened
+	open   int           // sessions that the server has granted
+	peak   int           // most of them at once: the server allows so many at least
+	held   int           // of the open ones, those that stay open as long as the connection
+	freed  chan struct{} // closed and replaced when a place is given back
 }
 
 func newLimiter(limit int) *limiter { return &limiter{limit: limit, freed: make(chan struct{})} }
@@ -216,22 +219,56 @@ func (l *limiter) acquire(ctx context.Context, dead <-chan struct{}) error {
 	}
 }
 
-func (l *limiter) release() {
+// granted says that a place was filled by an open session.
+func (l *limiter) granted() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.active--
-	close(l.freed)
-	l.freed = make(chan struct{})
+	l.open++
+	l.peak = max(l.peak, l.open)
+	l.limit = max(l.limit, l.peak)
 }
 
-// refused gives a place back that the server didn't grant, and reports whether waiting for another session to end can help.
+// closed gives back the place of a session that was open.
+func (l *limiter) closed() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open--
+	l.free()
+}
+
+// abandoned gives a place back for which there was no answer.
+func (l *limiter) abandoned() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.free()
+}
+
+// refused gives a place back that the server didn't grant, and reports whether others are taken that will be given back.
 func (l *limiter) refused() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.free()
+	l.limit = max(l.peak, l.held+1)
+	return l.active > l.held
+}
+
+// hold says that an open session stays open, or with -1 that it has ended after all.
+func (l *limiter) hold(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.held += n
+}
+
+// holds reports whether a session stays open.
+func (l *limiter) holds() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.held > 0
+}
+
+// free gives a place back; l.mu is held.
+func (l *limiter) free() {
 	l.active--
-	if l.active == 0 {
-		return false
-	}
-	l.limit = min(l.limit, l.active)
-	return true
+	close(l.freed)
+	l.freed = make(chan struct{})
 }

@@ -41,7 +41,7 @@ func (b become) sudo() []string {
 	return []string{"sudo", "-n", "-u", b.user, "--"}
 }
 
-// commandLine is c as one line for the login shell, run as b. The program replaces the shell (exec), so that signals and
+// commandLine is c as one line for a POSIX shell, run as b. The program replaces the shell (exec), so that signals and
 // the exit status are its own.
 func commandLine(c ops.Command, b become) (string, error) {
 	words, err := commandWords(c)

@@ -1,15 +1,11 @@
 package remote
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"strings"
-	"sync"
-	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -20,8 +16,6 @@ import (
 const (
 	maxOutput  = 4 << 20 // captured of each stream
 	stderrTail = 4 << 10 // kept for errors
-	// killGrace is how long a cancelled command may take to end after SIGTERM before its session is closed.
-	killGrace = 2 * time.Second
 )
 
 // Host is a node over SSH. It implements ops.Host. It lives as long as its connection: after that every call fails with
@@ -55,9 +49,8 @@ func (h *Host) as(c ops.Command) become {
 	return h.become
 }
 
-// Run runs c in the login shell of the node, through sudo where the inventory says become. When ctx ends, the command gets
-// SIGTERM and its session is closed; sshd delivers signals since OpenSSH 7.9, and not to commands of another user, which
-// are told by the end of their input and output only. Run doesn't wait for c.Stdin's end when the command ends earlier.
+// Run runs c on the node, through sudo where the inventory says become. When ctx ends, the command and its
+// children get SIGTERM, two seconds later SIGKILL. Run doesn't wait for c.Stdin's end when the command ends earlier.
 func (h *Host) Run(ctx context.Context, c ops.Command) (ops.Result, error) {
 	line, err := commandLine(c, h.as(c))
 	if err != nil {
@@ -75,7 +68,7 @@ func (h *Host) Run(ctx context.Context, c ops.Command) (ops.Result, error) {
 	if c.Stderr == nil {
 		c.Stderr = stderr
 	}
-	err = session.run(ctx, line, c.Stdin, c.Stdout, io.MultiWriter(c.Stderr, last))
+	err = session.run(ctx, process{line: line, as: h.as(c), in: c.Stdin, out: c.Stdout, err: io.MultiWriter(c.Stderr, last)})
 	res := ops.Result{Stdout: stdout.buf.Bytes(), Stderr: stderr.buf.Bytes()}
 	var exit *ssh.ExitError
 	switch {
@@ -124,149 +117,4 @@ func (h *Host) sudoError(c ops.Command, e *ops.ExitError) error {
 func lastLine(b []byte) string {
 	s := strings.TrimSpace(string(b))
 	return strings.TrimSpace(s[strings.LastIndexByte(s, '\n')+1:])
-}
-
-// session is one session channel of a connection.
-type session struct {
-	*ssh.Session
-	conn *conn
-	once sync.Once
-}
-
-// session opens a session, waiting for a place where the server's limit is reached.
-func (h *Host) session(ctx context.Context) (*session, error) {
-	c := h.conn
-	for {
-		if err := c.sessions.acquire(ctx, c.dead); err != nil {
-			return nil, err
-		}
-		s, err := await(ctx, c, c.client.NewSession, func(s *ssh.Session) { s.Close() })
-		if err == nil {
-			return &session{Session: s, conn: c}, nil
-		}
-		var refused *ssh.OpenChannelError
-		if !errors.As(err, &refused) {
-			c.sessions.release()
-			return nil, err
-		}
-		if !c.sessions.refused() {
-			return nil, fmt.Errorf("the node opens no session: %s", refusal(refused))
-		}
-	}
-}
-
-func (s *session) close() {
-	s.once.Do(func() {
-		s.Close()
-		s.conn.sessions.release()
-	})
-}
-
-// run starts line and waits for its end and for all of its output.
-func (s *session) run(ctx context.Context, line string, stdin io.Reader, stdout, stderr io.Writer) error {
-	in, err := s.StdinPipe()
-	if err != nil {
-		return err
-	}
-	out, errOut := &gate{w: stdout}, &gate{w: stderr}
-	s.Stdout, s.Stderr = out, errOut
-	// What comes after a command was given up must not reach writers that the caller uses again.
-	defer func() { out.shut(); errOut.shut() }()
-	if _, err := await(ctx, s.conn, func() (struct{}, error) { return struct{}{}, s.Start(line) }, nil); err != nil {
-		if err.Error() == "ssh: command "+line+" failed" {
-			return errors.New("the node runs no commands for this login (ForceCommand, or a login shell that refuses?)")
-		}
-		return err
-	}
-	go func() {
-		if stdin != nil {
-			// An error means that the command doesn't read any more, which its exit status tells better.
-			_, _ = io.Copy(in, stdin)
-		}
-		in.Close()
-	}()
-	ended := make(chan error, 1)
-	go func() { ended <- s.Wait() }()
-	select {
-	case err := <-ended:
-		return err
-	case <-s.conn.dead:
-		return unreachable(s.conn.target, s.conn.cause)
-	case <-ctx.Done():
-	}
-	go func() { _ = s.Signal(ssh.SIGTERM) }()
-	grace := time.NewTimer(killGrace)
-	defer grace.Stop()
-	select {
-	case <-ended:
-	case <-s.conn.dead:
-	case <-grace.C:
-		go s.close()
-	}
-	return ctx.Err()
-}
-
-// Dial connects to address from the node: TCP, or a unix socket that the login user may open.
-func (h *Host) Dial(ctx context.Context, network, address string) (net.Conn, error) {
-	c, err := await(ctx, h.conn, func() (net.Conn, error) { return h.conn.client.Dial(network, address) }, func(c net.Conn) { c.Close() })
-	if err == nil {
-		return newTunnel(c, network, address), nil
-	}
-	op := "dial " + address
-	var refused *ssh.OpenChannelError
-	if !errors.As(err, &refused) {
-		return nil, ops.NodeError(h.name, op, h.conn.failed(ctx, err))
-	}
-	e := ops.Errorf(ops.CodeFailed, "%s", refusal(refused)).On(h.name)
-	e.Op = op
-	if refused.Reason == ssh.Prohibited {
-		e = e.WithHint("sshd on the node must allow it: AllowTcpForwarding yes, AllowStreamLocalForwarding yes, PermitOpen")
-	}
-	return nil, e
-}
-
-// gate passes writes on until it is shut.
-type gate struct {
-	mu sync.Mutex
-	w  io.Writer // nil once shut
-}
-
-func (g *gate) Write(p []byte) (int, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.w == nil {
-		return len(p), nil
-	}
-	return g.w.Write(p)
-}
-
-func (g *gate) shut() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.w = nil
-}
-
-// head keeps the first limit bytes of a stream and swallows the rest.
-type head struct {
-	buf   bytes.Buffer
-	limit int
-}
-
-func (w *head) Write(p []byte) (int, error) {
-	w.buf.Write(p[:min(len(p), w.limit-w.buf.Len())])
-	return len(p), nil
-}
-
-// tail keeps the last limit bytes.
-type tail struct {
-	buf   []byte
-	limit int
-}
-
-func (w *tail) Write(p []byte) (int, error) {
-	w.buf = append(w.buf, p...)
-	if over := len(w.buf) - w.limit; over > 0 {
-		w.buf = append(w.buf[:0], w.buf[over:]...)
-	}
-	return len(p), nil
 }

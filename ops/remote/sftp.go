@@ -80,10 +80,12 @@ func (s *sftpClient) open(ctx context.Context) (*sftp.Client, chan struct{}, err
 		}
 		return nil, nil, s.startError(h.conn.failed(ctx, err), stderr.text())
 	}
+	h.conn.sessions.hold(1)
 	ended := make(chan struct{})
 	go func() {
 		_ = client.Wait()
 		close(ended)
+		h.conn.sessions.hold(-1)
 		session.close()
 	}()
 	return client, ended, nil

@@ -76,7 +76,16 @@ func (k *Key) Private() any { return k.private }
 
 // Certify writes a certificate for user, signed by k as the certificate authority of user, to path.
 func (k *Key) Certify(user *Key, path string, principals ...string) error {
-	signer, err := k.sign(user, ssh.UserCert, principals...)
+	return k.writeCertificate(user, path, ssh.UserCert, principals)
+}
+
+// CertifyHost is Certify for the key of a host that goes by the names principals.
+func (k *Key) CertifyHost(host *Key, path string, principals ...string) error {
+	return k.writeCertificate(host, path, ssh.HostCert, principals)
+}
+
+func (k *Key) writeCertificate(key *Key, path string, kind uint32, principals []string) error {
+	signer, err := k.sign(key, kind, principals...)
 	if err != nil {
 		return err
 	}
