@@ -13,12 +13,12 @@ type origin struct {
 
 // Setting is a resolved value and where it comes from.
 type Setting struct {
-	Key    string // "ssh.port"
-	Value  string // as text; secrets as their reference, or masked
-	File   string // "" for a default
-	Line   int    // 0 for a default
-	Column int
-	Path   string // the key that was written, such as "defaults.ssh.port"; "" for a default
+	Key    string `json:"key"`            // "ssh.port"
+	Value  string `json:"value"`          // as text; secrets as their reference, or masked
+	File   string `json:"file,omitempty"` // as given to Load or Parse; "" for a default
+	Line   int    `json:"line,omitempty"` // 0 for a default
+	Column int    `json:"column,omitempty"`
+	Path   string `json:"path,omitempty"` // the key that was written, such as "defaults.ssh.port"; "" for a default
 }
 
 // From is "file:line:column (path)", or "default".
@@ -37,7 +37,7 @@ func (d *Deployment) Explain(node string) ([]Setting, error) {
 		return func(path, text string) {
 			s := Setting{Key: path, Value: text}
 			if v, ok := d.written(joinIf(prefix, path)); ok {
-				s.File, s.Line, s.Column, s.Path = d.File, v.at.line, v.at.column, v.path
+				s.File, s.Line, s.Column, s.Path = d.named, v.at.line, v.at.column, v.path
 			}
 			if text != "" && (s.Line != 0 || !unset(text)) {
 				out = append(out, s)
@@ -96,5 +96,5 @@ func (d *Deployment) ProblemAt(path, message, instead string) Problem {
 	if v.path == "" {
 		v.path = path
 	}
-	return Problem{File: d.File, Line: v.at.line, Column: v.at.column, Path: v.path, Message: message, Instead: instead}
+	return Problem{File: d.named, Line: v.at.line, Column: v.at.column, Path: v.path, Message: message, Instead: instead}
 }

@@ -205,10 +205,13 @@ func TestStarterPassesParse(t *testing.T) {
 			t.Errorf("%s: balancers %+v", name, d.Balancers)
 		}
 	}
-	if _, err := Parse("x", Starter(StarterOptions{Root: "relative"})); err == nil {
-		t.Error("a relative root passes")
-	} else if _, ok := errors.AsType[Problems](err); !ok {
-		t.Errorf("error %v", err)
+	for name, o := range map[string]StarterOptions{"root": {Root: "relative"}, "cache": {Cache: "redsi"}, "balancer": {Balancer: "haproxi"},
+		"name": {Name: "a b"}, "filesystem": {Nodes: two, Cache: CacheFilesystem}, "sqlite": {Nodes: two, DBSystem: "sqlite"}, "database": {DBSystem: "oracle"}} {
+		if _, err := Parse("x", Starter(o)); err == nil {
+			t.Errorf("a wrong %s passes", name)
+		} else if _, ok := errors.AsType[Problems](err); !ok || strings.Contains(err.Error(), "syntax") {
+			t.Errorf("%s: error %v", name, err)
+		}
 	}
 }
 

@@ -95,7 +95,8 @@ func Parse(name string, data []byte) (*Deployment, error) {
 	if problems.Fatal() > 0 || deployment == nil {
 		return nil, problems
 	}
-	deployment.File, deployment.Warnings, deployment.origins = name, problems, make(map[string]origin, len(d.origins))
+	deployment.File, deployment.named = name, name
+	deployment.Warnings, deployment.origins = problems, make(map[string]origin, len(d.origins))
 	for path, v := range d.origins {
 		deployment.origins[path] = origin{v.at, v.path}
 	}

@@ -31,6 +31,7 @@ type Deployment struct {
 	Parallel  int      // nodes worked on at once; 0: all
 	Warnings  Problems // what is questionable but usable; in the order of the file
 
+	named   string            // the file as it was given to Load or Parse
 	origins map[string]origin // where resolved values were written, by path; see Position and Explain
 }
 

@@ -10,14 +10,14 @@ import (
 // Problem is one thing wrong with an inventory: where it is, what is wrong, and what to write instead. It never holds a
 // secret's value.
 type Problem struct {
-	File    string // as given to Load or Parse
-	Line    int    // from 1; 0 where the problem has no place
-	Column  int    // from 1, counted in characters
-	Path    string // the key, such as "nodes[app1].ssh.port"; "" for the file as a whole
-	Message string // what is wrong
-	Instead string // what to write instead, or ""
-	Warning bool   // the file can be used all the same
-	Excerpt string // the place in the source with a marker below it; two lines, or "" where there is none
+	File    string `json:"file"`              // as given to Load or Parse
+	Line    int    `json:"line,omitempty"`    // from 1; 0 where the problem has no place
+	Column  int    `json:"column,omitempty"`  // from 1, counted in characters
+	Path    string `json:"path,omitempty"`    // the key, such as "nodes[app1].ssh.port"; "" for the file as a whole
+	Message string `json:"message"`           // what is wrong
+	Instead string `json:"instead,omitempty"` // what to write instead, or ""
+	Warning bool   `json:"warning,omitempty"` // the file can be used all the same
+	Excerpt string `json:"-"`                 // the place in the source with a marker below it; two lines, or "" where there is none
 }
 
 // String is one line: "file:line:column: path: message; instead".

@@ -64,7 +64,7 @@ func Starter(o StarterOptions) []byte {
 	return b.Bytes()
 }
 
-var plainYAML = regexp.MustCompile(`^[A-Za-z/][A-Za-z0-9_./@-]*(:[A-Za-z0-9_./@-]+)*( [A-Za-z0-9_./@-]+)*$`)
+var plainYAML = regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+$|^[A-Za-z/][A-Za-z0-9_./@-]*(:[A-Za-z0-9_./@-]+)*( [A-Za-z0-9_./@-]+)*$`)
 
 // quoteYAML writes s as one YAML scalar that is text whatever it looks like.
 func quoteYAML(s string) string {
@@ -133,11 +133,13 @@ nodes:
     roles: {{if $i}}[app, cron]{{else}}[admin, app, cron]{{end}}
 {{- end}}
 
-{{if .CacheURL -}}
+{{if and .Cache (ne .Cache "filesystem") -}}
 # All nodes must share one cache.
 cache:
-  adapter: {{.Cache}}
+  adapter: {{q (print .Cache)}}
+{{- if .CacheURL}}
   url: {{q .CacheURL}}
+{{- end}}
 {{- else -}}
 # With several nodes, all must share one cache.
 # cache: {adapter: redis, url: env:REDIS_URL}
@@ -185,6 +187,10 @@ balancers:
     kind: command
     drain: /usr/local/bin/lb drain {node}
     ready: /usr/local/bin/lb ready {node}
+{{- else if .Balancer -}}
+balancers:
+  - name: lb
+    kind: {{q (print .Balancer)}}
 {{- else -}}
 # Where nodes are drained before a deploy. Kinds: haproxy, nginx, health-file, command.
 # balancers:

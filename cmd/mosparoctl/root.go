@@ -18,6 +18,8 @@ import (
 // commands lists every command. One line each, so that two changes don't meet.
 func commands(a *app) []*cobra.Command {
 	return []*cobra.Command{
+		newInit(a),
+		newInventory(a),
 		newVersion(a),
 	}
 }
@@ -62,6 +64,7 @@ It reads an inventory (mosparo.yaml), reaches the nodes over SSH and changes the
 	root.SetErr(a.stderr)
 	a.flags.add(root)
 	root.AddCommand(commands(a)...)
+	completeFlags(a, root)
 	root.SetUsageTemplate(root.UsageTemplate() + exitTemplate)
 	return root
 }
