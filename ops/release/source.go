@@ -109,7 +109,7 @@ func open(ctx context.Context, s *Source, host ops.Host, o SourceOptions) (*Sour
 			return nil, ops.Errorf(ops.CodeFailed, "%s does not look like a release of mosparo: it has no %s", s.Desc, missing).
 				WithHint("take the release archive, not the source code; or give --allow-any for a tree of another kind")
 		}
-	} else if s.Version, err = kernelVersion(ctx, host, path.Join(s.root, kernelFile)); err != nil {
+	} else if s.Version, err = KernelVersion(ctx, host, path.Join(s.root, kernelFile)); err != nil {
 		return nil, ops.NodeError(nodeOf(s), "read source", err)
 	}
 	shared := sharedPaths(s.Kind, o.Shared)
@@ -196,8 +196,8 @@ func notMosparo(ctx context.Context, host ops.FileReader, root string) (string, 
 
 var versionConst = regexp.MustCompile(`\bconst\s+(?:string\s+)?VERSION\s*=\s*["']([^"']*)["']`)
 
-// kernelVersion reads the version constant of src/Kernel.php.
-func kernelVersion(ctx context.Context, host ops.FileReader, name string) (string, error) {
+// KernelVersion reads the version constant of mosparo from name, its src/Kernel.php.
+func KernelVersion(ctx context.Context, host ops.FileReader, name string) (string, error) {
 	raw, err := readAll(ctx, host, name, 1<<20)
 	if err != nil {
 		return "", fmt.Errorf("read %s: %w", kernelFile, err)
