@@ -141,6 +141,14 @@ func (a *app) loadInventory() (*inventory.Deployment, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, secret := range d.PlainSecrets() {
+		a.redactor.Add(secret)
+	}
+	for _, w := range d.Warnings {
+		if a.printer != nil { // completion has none
+			a.printer.Emit(ops.Event{Kind: ops.Warning, Message: fmt.Sprintf("%s:%d:%d: %s: %s", w.File, w.Line, w.Column, w.Path, w.Message), Hint: w.Instead})
+		}
+	}
 	return d, nil
 }
 
