@@ -1,0 +1,6 @@
+package store
+
+import "testing"
+
+func testPackages(t *testing.T, s *Store) {}
+func testImport(t *testing.T, s *Store)   {}

@@ -1,0 +1,88 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/mosparoctl/mosparoctl/protection"
+)
+
+func restrictionTable(k protection.RestrictionKind) (table string, c protection.Counter) {
+	if k == protection.Lockout {
+		return "`lockout`", protection.CountBlocked
+	}
+	return "`delay`", protection.CountDelayed
+}
+
+// Restriction is the delay or lockout of a hashed address that holds at now, nil if there is none.
+func (s *Store) Restriction(ctx context.Context, k protection.RestrictionKind, ipHash string, now time.Time) (*protection.Restriction, error) {
+	table, _ := restrictionTable(k)
+	r := &protection.Restriction{Kind: k}
+	err := s.b.read(ctx, "read restriction", func(ctx context.Context, q querier) error {
+		return q.row(ctx, "SELECT `id`, `ip_address`, `started_at`, `duration`, `valid_until` FROM "+table+
+			" WHERE `ip_address` = ? AND `valid_until` > ? ORDER BY `id` LIMIT 1", ipHash, s.stamp(now)).
+			Scan(&r.ID, &r.IPHash, s.timeInto(&r.StartedAt), &r.Duration, s.timeInto(&r.ValidUntil))
+	})
+	if protection.Is(err, protection.CodeNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// SaveRestriction inserts r, or updates it if it has an ID, and counts the delayed or blocked request for the project.
+func (s *Store) SaveRestriction(ctx context.Context, r *protection.Restriction, projectID int64, now time.Time) error {
+	table, counter := restrictionTable(r.Kind)
+	inserted := r.ID
+	err := s.b.write(ctx, "save restriction", func(ctx context.Context, q querier) error {
+		if r.ID == 0 {
+			res, err := q.exec(ctx, "INSERT INTO "+table+" (`ip_address`, `started_at`, `duration`, `valid_until`) VALUES (?, ?, ?, ?)",
+				r.IPHash, s.stamp(r.StartedAt), r.Duration, s.stamp(r.ValidUntil))
+			if err != nil {
+				return err
+			}
+			if inserted, err = res.LastInsertId(); err != nil {
+				return err
+			}
+		} else if _, err := q.exec(ctx, "UPDATE "+table+" SET `started_at` = ?, `duration` = ?, `valid_until` = ? WHERE `id` = ?",
+			s.stamp(r.StartedAt), r.Duration, s.stamp(r.ValidUntil), r.ID); err != nil {
+			return err
+		}
+		return count(ctx, q, s.b.dialect(), counterColumn(counter), projectID, s.day(now), s.stamp(now))
+	})
+	if err == nil {
+		r.ID = inserted
+	}
+	return err
+}
+
+// Localization is what the database remembers about a hashed address, and whether it remembers anything.
+func (s *Store) Localization(ctx context.Context, ipHash string) (l protection.Localization, ok bool, err error) {
+	err = s.b.read(ctx, "read localization", func(ctx context.Context, q querier) error {
+		err := q.row(ctx, "SELECT `as_number`, `as_organization`, `country` FROM `ip_localization` WHERE `ip_address` = ? ORDER BY `id` LIMIT 1", ipHash).
+			Scan(id{&l.ASNumber}, text{&l.ASOrganization}, text{&l.Country})
+		ok = err == nil
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		return err
+	})
+	return l, ok, err
+}
+
+// SaveLocalization remembers l for a hashed address.
+func (s *Store) SaveLocalization(ctx context.Context, ipHash string, l protection.Localization, now time.Time) error {
+	_, err := s.exec(ctx, "save localization", "INSERT INTO `ip_localization` (`ip_address`, `as_number`, `as_organization`, `country`, `cached_at`) VALUES (?, ?, ?, ?, ?)",
+		ipHash, idOrNull(l.ASNumber), textOrNull(l.ASOrganization), textOrNull(l.Country), s.stamp(now))
+	return err
+}
+
+// ForgetLocalizations empties the memory, as must be done before new GeoIP data are used.
+func (s *Store) ForgetLocalizations(ctx context.Context) error {
+	_, err := s.exec(ctx, "forget localizations", "DELETE FROM `ip_localization`")
+	return err
+}

@@ -1,0 +1,368 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/mosparoctl/mosparoctl/protection"
+	"github.com/mosparoctl/mosparoctl/protection/php"
+)
+
+const submissionColumns = "s.`id`, s.`project_id`, s.`submit_token_id`, s.`validation_token`, s.`data`, s.`signature`, s.`submitted_at`, " +
+	"s.`verified_at`, s.`matched_rule_items`, s.`ignored_fields`, s.`general_verifications`, s.`verified_fields`, s.`issues`, " +
+	"s.`spam_rating`, s.`spam_detection_rating`, s.`spam`, s.`valid`"
+
+// submissionInto scans submissionColumns, all of which may be NULL in a left join.
+func (s *Store) submissionInto(sub *protection.Submission, data *string) []any {
+	var rating, threshold protection.Factor
+	return []any{id{&sub.ID}, id{&sub.ProjectID}, id{&sub.TokenID}, text{&sub.ValidationToken}, text{data}, text{&sub.Signature},
+		s.timeInto(&sub.SubmittedAt), s.timeInto(&sub.VerifiedAt), jsonColumn{&sub.MatchedRuleItems}, jsonColumn{&sub.IgnoredFields},
+		jsonColumn{&sub.GeneralVerifications}, jsonColumn{&sub.VerifiedFields}, jsonColumn{&sub.Issues},
+		plainFloat{factor{&rating}, &sub.SpamRating}, plainFloat{factor{&threshold}, &sub.SpamDetectionRating}, tristate{&sub.Spam}, tristate{&sub.Valid}}
+}
+
+// plainFloat scans a float of which NULL is 0.
+type plainFloat struct {
+	factor
+	to *float64
+}
+
+func (p plainFloat) Scan(src any) error {
+	err := p.factor.Scan(src)
+	*p.to = p.factor.dest.Value
+	return err
+}
+
+// submissionRow is a submission as it is written.
+type submissionRow struct {
+	columns   []any // of insertSubmission
+	detection []any // the two JSON texts, nil if no rules ran
+	tokenID   int64
+	projectID int64
+	spam      bool // to be counted
+	day, now  string
+}
+
+const (
+	insertSubmission = "INSERT INTO `submission` (`project_id`, `submit_token_id`, `validation_token`, `data`, `signature`, `submitted_at`, " +
+		"`verified_at`, `matched_rule_items`, `ignored_fields`, `general_verifications`, `verified_fields`, `issues`, `spam_rating`, " +
+		"`spam_detection_rating`, `spam`, `valid`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+	insertDetection = "INSERT INTO `detection_result` (`matched_field_rule_items`, `matched_submission_rules`, `submission_id`, `project_id`) VALUES "
+	setLast         = "UPDATE `submit_token` SET `last_submission_id` = ? WHERE `id` = ? AND `project_id` = ?"
+)
+
+// CreateSubmission inserts sub and its detection, makes it the last one of its token and, if countSpam is true, counts it
+// as spam, all at once. It sets sub.ID. Rating and threshold are rounded as PHP rounds them.
+func (s *Store) CreateSubmission(ctx context.Context, sub *protection.Submission, countSpam bool) error {
+	row, err := s.submissionRow(sub, countSpam)
+	if err == nil {
+		sub.ID, err = s.b.createSubmission(ctx, row)
+	}
+	return wrap("create submission", err)
+}
+
+func (s *Store) submissionRow(sub *protection.Submission, countSpam bool) (r submissionRow, err error) {
+	data, err := s.o.Key.EncryptJSON(sub.Data)
+	if err != nil {
+		return r, err
+	}
+	var arrays [4]string
+	for i, v := range []php.Value{sub.MatchedRuleItems, sub.IgnoredFields, sub.GeneralVerifications, sub.VerifiedFields} {
+		if arrays[i], err = jsonArray(v); err != nil {
+			return r, err
+		}
+	}
+	issues, err := jsonText(sub.Issues)
+	if err != nil {
+		return r, err
+	}
+	r = submissionRow{tokenID: sub.TokenID, projectID: sub.ProjectID, spam: countSpam, day: s.day(sub.SubmittedAt), now: s.stamp(sub.SubmittedAt)}
+	r.columns = []any{sub.ProjectID, sub.TokenID, textOrNull(sub.ValidationToken), data, textOrNull(sub.Signature), s.stamp(sub.SubmittedAt),
+		s.stampOrNull(sub.VerifiedAt), arrays[0], arrays[1], arrays[2], arrays[3], issues, php.Round14(sub.SpamRating),
+		php.Round14(sub.SpamDetectionRating), tristateValue(sub.Spam), tristateValue(sub.Valid)}
+	if d := sub.Detection; d != nil {
+		items, err := jsonArray(d.FieldRuleItems)
+		if err != nil {
+			return r, err
+		}
+		rules, err := jsonArray(d.SubmissionRules)
+		if err != nil {
+			return r, err
+		}
+		r.detection = []any{items, rules}
+	}
+	return r, nil
+}
+
+// insert writes r within a transaction.
+func (r submissionRow) insert(ctx context.Context, q querier) (int64, error) {
+	res, err := q.exec(ctx, insertSubmission, r.columns...)
+	if err != nil {
+		return 0, err
+	}
+	n, err := res.LastInsertId()
+	if err != nil {
+		return 0, err
+	}
+	if r.detection != nil {
+		if _, err := q.exec(ctx, insertDetection+"(?, ?, ?, ?)", r.detection[0], r.detection[1], n, r.projectID); err != nil {
+			return 0, err
+		}
+	}
+	if _, err := q.exec(ctx, setLast, n, r.tokenID, r.projectID); err != nil {
+		return 0, err
+	}
+	if r.spam {
+		err = count(ctx, q, dialectSQLite, countSpam, r.projectID, r.day, r.now)
+	}
+	return n, err
+}
+
+// createSubmission sends the whole transaction in one packet. The token's row is locked first: two checks of one token
+// would otherwise both hold the shared lock that the foreign key takes, and deadlock when they want to write it.
+func (m *mysqlDB) createSubmission(ctx context.Context, r submissionRow) (n int64, err error) {
+	script := "START TRANSACTION; " + lockToken + "; " + insertSubmission + "; SET @submission = LAST_INSERT_ID(); "
+	args := append([]any{r.tokenID}, r.columns...)
+	if r.detection != nil {
+		script += insertDetection + "(?, ?, @submission, ?); "
+		args = append(args, r.detection[0], r.detection[1], r.projectID)
+	}
+	script += "UPDATE `submit_token` SET `last_submission_id` = @submission WHERE `id` = ? AND `project_id` = ?; "
+	args = append(args, r.tokenID, r.projectID)
+	if r.spam {
+		script += updateCounter(countSpam) + "; "
+		args = append(args, r.now, r.day, r.projectID)
+	}
+	script += "COMMIT"
+	err = m.o.observe("create submission", func() error {
+		return m.retry(ctx, func(ctx context.Context, s *server) error {
+			res, err := s.script(ctx, script, args...)
+			if err != nil {
+				return err
+			}
+			n = res.ids[2]
+			if r.spam && res.affected[len(res.affected)-2] == 0 {
+				return count(ctx, s.q, dialectMySQL, countSpam, r.projectID, r.day, r.now)
+			}
+			return nil
+		})
+	})
+	return n, err
+}
+
+// lockToken takes the exclusive lock of a token's row without changing it.
+const lockToken = "DO (SELECT `id` FROM `submit_token` WHERE `id` = ? FOR UPDATE)"
+
+// Verification is the outcome of verify: everything that becomes true at once when a token is used up.
+type Verification struct {
+	ProjectID            int64
+	TokenID              int64
+	SubmissionID         int64
+	At                   time.Time
+	Valid                bool
+	VerifiedFields       php.Value
+	GeneralVerifications php.Value
+	Issues               php.Value // null leaves the column NULL
+	Data                 php.Value // with merged metadata; null leaves the column as it is
+
+	Counted bool // whether Counter is counted
+	Counter protection.Counter
+}
+
+type verifyRow struct {
+	tokenID, submissionID, projectID int64
+	at, day                          string
+	columns                          []any // of updateVerified without the WHERE
+	data                             string
+	counter                          string // a column, or empty
+}
+
+const (
+	markToken      = "UPDATE `submit_token` SET `verified_at` = ? WHERE `id` = ? AND `project_id` = ? AND `verified_at` IS NULL"
+	updateVerified = "UPDATE `submission` SET `verified_at` = ?, `valid` = ?, `verified_fields` = ?, `general_verifications` = ?, `issues` = ?"
+	whereVerified  = " WHERE `id` = ? AND `project_id` = ?"
+)
+
+// Verify uses a token up and records the outcome. However many nodes try at once, exactly one succeeds; the others get
+// CodeUsed. CodeUnavailable after a lost connection can mean that this very call used the token up: the caller must not
+// accept the submission then.
+func (s *Store) Verify(ctx context.Context, v Verification) error {
+	row, err := s.verifyRow(v)
+	if err != nil {
+		return wrap("verify submission", err)
+	}
+	first, err := s.b.verify(ctx, row)
+	if err == nil && !first {
+		err = protection.Errorf(protection.CodeUsed, "the submit token was verified before")
+	}
+	return wrap("verify submission", err)
+}
+
+func (s *Store) verifyRow(v Verification) (r verifyRow, err error) {
+	fields, err := jsonArray(v.VerifiedFields)
+	if err != nil {
+		return r, err
+	}
+	general, err := jsonArray(v.GeneralVerifications)
+	if err != nil {
+		return r, err
+	}
+	issues, err := jsonText(v.Issues)
+	if err != nil {
+		return r, err
+	}
+	r = verifyRow{tokenID: v.TokenID, submissionID: v.SubmissionID, projectID: v.ProjectID, at: s.stamp(v.At), day: s.day(v.At)}
+	r.columns = []any{r.at, bit(v.Valid), fields, general, issues}
+	if v.Counted {
+		r.counter = counterColumn(v.Counter)
+	}
+	r.data, err = s.o.Key.EncryptJSON(v.Data)
+	return r, err
+}
+
+// statement is the update of the submission and its values.
+func (r verifyRow) statement() (string, []any) {
+	query, args := updateVerified, r.columns
+	if r.data != "" {
+		query += ", `data` = ?"
+		args = append(args[:len(args):len(args)], r.data)
+	}
+	return query + whereVerified, append(args[:len(args):len(args)], r.submissionID, r.projectID)
+}
+
+// update writes r within a transaction; it is false if the token was verified before.
+func (r verifyRow) update(ctx context.Context, q querier) (bool, error) {
+	n, err := affected(q.exec(ctx, markToken, r.at, r.tokenID, r.projectID))
+	if err != nil || n == 0 {
+		return false, err
+	}
+	query, args := r.statement()
+	if _, err := q.exec(ctx, query, args...); err != nil {
+		return false, err
+	}
+	if r.counter != "" {
+		err = count(ctx, q, dialectSQLite, r.counter, r.projectID, r.day, r.at)
+	}
+	return err == nil, err
+}
+
+// verify sends the whole transaction in one packet; what follows the first update happens only if that changed a row.
+func (m *mysqlDB) verify(ctx context.Context, r verifyRow) (first bool, err error) {
+	query, args := r.statement()
+	script := "START TRANSACTION; " + markToken + "; SET @first = ROW_COUNT(); " + query + " AND @first = 1; "
+	args = append([]any{r.at, r.tokenID, r.projectID}, args...)
+	if r.counter != "" {
+		script += updateCounter(r.counter) + " AND @first = 1; "
+		args = append(args, r.at, r.day, r.projectID)
+	}
+	script += "COMMIT"
+	lost := false
+	err = m.o.observe("verify submission", func() error {
+		return m.retry(ctx, func(ctx context.Context, s *server) error {
+			res, err := s.script(ctx, script, args...)
+			if err != nil {
+				lost = lost || classify(err) == unsure
+				return err
+			}
+			if first = res.affected[1] == 1; !first {
+				return nil
+			}
+			if r.counter != "" && res.affected[len(res.affected)-2] == 0 {
+				return count(ctx, s.q, dialectMySQL, r.counter, r.projectID, r.day, r.at)
+			}
+			return nil
+		})
+	})
+	if err == nil && !first && lost {
+		return false, protection.Errorf(protection.CodeUnavailable, "the connection was lost while the token was used up: nobody can tell by whom")
+	}
+	return first, err
+}
+
+// SetData replaces the data of a submission.
+func (s *Store) SetData(ctx context.Context, projectID, submissionID int64, data php.Value) error {
+	stored, err := s.o.Key.EncryptJSON(data)
+	if err != nil {
+		return wrap("set submission data", err)
+	}
+	_, err = s.exec(ctx, "set submission data", "UPDATE `submission` SET `data` = ? WHERE `id` = ? AND `project_id` = ?", stored, submissionID, projectID)
+	return err
+}
+
+// SubmissionFilter selects submissions of a project, newest first.
+type SubmissionFilter struct {
+	BeforeID int64               // only older ones; 0: from the newest
+	Limit    int                 // 0: 50
+	Spam     protection.Tristate // Undecided: all
+	Valid    protection.Tristate // Undecided: all
+	Since    time.Time
+}
+
+// Submissions lists submissions, with their detection.
+func (s *Store) Submissions(ctx context.Context, projectID int64, f SubmissionFilter) ([]protection.Submission, error) {
+	where, args := "s.`project_id` = ?", []any{projectID}
+	add := func(cond string, v any) {
+		where += " AND " + cond
+		args = append(args, v)
+	}
+	if f.BeforeID > 0 {
+		add("s.`id` < ?", f.BeforeID)
+	}
+	if f.Spam != protection.Undecided {
+		add("s.`spam` = ?", bit(f.Spam == protection.Yes))
+	}
+	if f.Valid != protection.Undecided {
+		add("s.`valid` = ?", bit(f.Valid == protection.Yes))
+	}
+	if !f.Since.IsZero() {
+		add("s.`submitted_at` >= ?", s.stamp(f.Since))
+	}
+	if f.Limit <= 0 {
+		f.Limit = 50
+	}
+	return s.submissions(ctx, where+" ORDER BY s.`id` DESC LIMIT ?", append(args, f.Limit)...)
+}
+
+// Submission is one submission of a project with its detection, CodeNotFound if there is none.
+func (s *Store) Submission(ctx context.Context, projectID, submissionID int64) (*protection.Submission, error) {
+	list, err := s.submissions(ctx, "s.`project_id` = ? AND s.`id` = ?", projectID, submissionID)
+	if err == nil && len(list) == 0 {
+		err = protection.Errorf(protection.CodeNotFound, "submission %d not found", submissionID)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &list[0], nil
+}
+
+func (s *Store) submissions(ctx context.Context, where string, args ...any) (list []protection.Submission, err error) {
+	query := "SELECT " + submissionColumns + ", d.`id`, d.`matched_field_rule_items`, d.`matched_submission_rules` FROM `submission` s " +
+		"LEFT JOIN `detection_result` d ON d.`submission_id` = s.`id` WHERE " + where
+	err = s.b.read(ctx, "read submissions", func(ctx context.Context, q querier) error {
+		list = nil
+		rows, err := q.query(ctx, query, args...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var sub protection.Submission
+			var data string
+			var detectionID int64
+			d := new(protection.Detection)
+			dest := append(s.submissionInto(&sub, &data), id{&detectionID}, jsonColumn{&d.FieldRuleItems}, jsonColumn{&d.SubmissionRules})
+			if err := rows.Scan(dest...); err != nil {
+				return err
+			}
+			if sub.Data, err = s.o.Key.DecryptJSON(data); err != nil {
+				return err
+			}
+			if detectionID != 0 {
+				sub.Detection = d
+			}
+			list = append(list, sub)
+		}
+		return rows.Err()
+	})
+	return list, err
+}

@@ -1,0 +1,159 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/mosparoctl/mosparoctl/protection"
+)
+
+const tokenColumns = "t.`id`, t.`project_id`, t.`last_submission_id`, t.`ip_address`, t.`page_title`, t.`page_url`, t.`form_action_url`, " +
+	"t.`form_id`, t.`token`, t.`proof_of_work_result`, t.`created_at`, t.`verified_at`, t.`valid_until`"
+
+func (s *Store) tokenInto(t *protection.SubmitToken) []any {
+	return []any{&t.ID, &t.ProjectID, id{&t.LastSubmissionID}, &t.IPHash, &t.PageTitle, &t.PageURL, text{&t.FormActionURL},
+		text{&t.FormID}, &t.Token, text{&t.ProofOfWorkResult}, s.timeInto(&t.CreatedAt), s.timeInto(&t.VerifiedAt), s.timeInto(&t.ValidUntil)}
+}
+
+// CreateToken inserts t and sets its ID.
+func (s *Store) CreateToken(ctx context.Context, t *protection.SubmitToken) error {
+	const insert = "INSERT INTO `submit_token` (`project_id`, `ip_address`, `page_title`, `page_url`, `form_action_url`, `form_id`, `token`, " +
+		"`proof_of_work_result`, `created_at`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+	again := false
+	return s.b.auto(ctx, "create submit token", func(ctx context.Context, q querier) error {
+		if again { // an earlier try may have been committed before its connection was lost
+			err := q.row(ctx, "SELECT `id` FROM `submit_token` WHERE `token` = ? AND `project_id` = ?", t.Token, t.ProjectID).Scan(&t.ID)
+			if !errors.Is(err, sql.ErrNoRows) {
+				return err
+			}
+		}
+		again = true
+		r, err := q.exec(ctx, insert, t.ProjectID, t.IPHash, t.PageTitle, t.PageURL, textOrNull(t.FormActionURL), textOrNull(t.FormID), t.Token,
+			textOrNull(t.ProofOfWorkResult), s.stamp(t.CreatedAt))
+		if err != nil {
+			return err
+		}
+		t.ID, err = r.LastInsertId()
+		return err
+	})
+}
+
+// SetProofOfWork replaces the proof that a token asks for.
+func (s *Store) SetProofOfWork(ctx context.Context, projectID, tokenID int64, result string) error {
+	_, err := s.exec(ctx, "set proof of work", "UPDATE `submit_token` SET `proof_of_work_result` = ? WHERE `id` = ? AND `project_id` = ?",
+		textOrNull(result), tokenID, projectID)
+	return err
+}
+
+// Token is the submit token of a project, CodeNotFound if there is none. It may be used up.
+func (s *Store) Token(ctx context.Context, projectID int64, token string) (*protection.SubmitToken, error) {
+	t := new(protection.SubmitToken)
+	err := s.b.read(ctx, "read submit token", func(ctx context.Context, q querier) error {
+		return q.row(ctx, "SELECT "+tokenColumns+" FROM `submit_token` t WHERE t.`token` = ? AND t.`project_id` = ? ORDER BY t.`id` LIMIT 1",
+			token, projectID).Scan(s.tokenInto(t)...)
+	})
+	return exactToken(t, token, err)
+}
+
+// exactToken refuses what MySQL's collation finds beside the token itself.
+func exactToken(t *protection.SubmitToken, token string, err error) (*protection.SubmitToken, error) {
+	if protection.Is(err, protection.CodeNotFound) || err == nil && t.Token != token {
+		return nil, protection.Errorf(protection.CodeNotFound, "submit token not found")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// TokenAndPartial is Token together with the data that store-form-data collected for it, nil if there is none.
+func (s *Store) TokenAndPartial(ctx context.Context, projectID int64, token string) (*protection.SubmitToken, *protection.PartialSubmission, error) {
+	t, p := new(protection.SubmitToken), new(protection.PartialSubmission)
+	var data string
+	err := s.b.read(ctx, "read submit token", func(ctx context.Context, q querier) error {
+		return q.row(ctx, "SELECT "+tokenColumns+", p.`id`, p.`data`, p.`ignored_fields`, p.`updated_at` FROM `submit_token` t "+
+			"LEFT JOIN `partial_submission` p ON p.`submit_token_id` = t.`id` AND p.`project_id` = t.`project_id` "+
+			"WHERE t.`token` = ? AND t.`project_id` = ? ORDER BY t.`id` LIMIT 1", token, projectID).
+			Scan(append(s.tokenInto(t), id{&p.ID}, text{&data}, jsonColumn{&p.IgnoredFields}, s.timeInto(&p.UpdatedAt))...)
+	})
+	if t, err = exactToken(t, token, err); err != nil || p.ID == 0 {
+		return t, nil, err
+	}
+	p.ProjectID, p.TokenID = projectID, t.ID
+	p.Data, err = s.o.Key.DecryptJSON(data)
+	return t, p, wrap("read partial submission", err)
+}
+
+// TokenAndSubmission is Token together with its last submission (without detection), nil if it was never checked.
+func (s *Store) TokenAndSubmission(ctx context.Context, projectID int64, token string) (*protection.SubmitToken, *protection.Submission, error) {
+	t, sub := new(protection.SubmitToken), new(protection.Submission)
+	var data string
+	err := s.b.read(ctx, "read submit token", func(ctx context.Context, q querier) error {
+		return q.row(ctx, "SELECT "+tokenColumns+", "+submissionColumns+" FROM `submit_token` t "+
+			"LEFT JOIN `submission` s ON s.`id` = t.`last_submission_id` AND s.`project_id` = t.`project_id` "+
+			"WHERE t.`token` = ? AND t.`project_id` = ? ORDER BY t.`id` LIMIT 1", token, projectID).
+			Scan(append(s.tokenInto(t), s.submissionInto(sub, &data)...)...)
+	})
+	if t, err = exactToken(t, token, err); err != nil || sub.ID == 0 {
+		return t, nil, err
+	}
+	sub.Data, err = s.o.Key.DecryptJSON(data)
+	return t, sub, wrap("read submission", err)
+}
+
+// SavePartial inserts or replaces the collected data of p's token.
+func (s *Store) SavePartial(ctx context.Context, p *protection.PartialSubmission) error {
+	data, err := s.o.Key.EncryptJSON(p.Data)
+	if err != nil {
+		return wrap("save partial submission", err)
+	}
+	ignored, err := jsonArray(p.IgnoredFields)
+	if err != nil {
+		return wrap("save partial submission", err)
+	}
+	upsert := "ON DUPLICATE KEY UPDATE `data` = VALUES(`data`), `ignored_fields` = VALUES(`ignored_fields`), `updated_at` = VALUES(`updated_at`)"
+	if s.b.dialect() == dialectSQLite {
+		upsert = "ON CONFLICT (`submit_token_id`) DO UPDATE SET `data` = excluded.`data`, `ignored_fields` = excluded.`ignored_fields`, " +
+			"`updated_at` = excluded.`updated_at`"
+	}
+	return s.b.write(ctx, "save partial submission", func(ctx context.Context, q querier) error {
+		n, err := affected(q.exec(ctx, "UPDATE `partial_submission` SET `data` = ?, `ignored_fields` = ?, `updated_at` = ? "+
+			"WHERE `submit_token_id` = ? AND `project_id` = ?", data, ignored, s.stamp(p.UpdatedAt), p.TokenID, p.ProjectID))
+		if err != nil || n > 0 {
+			return err
+		}
+		_, err = q.exec(ctx, "INSERT INTO `partial_submission` (`data`, `ignored_fields`, `updated_at`, `submit_token_id`, `project_id`) "+
+			"VALUES (?, ?, ?, ?, ?) "+upsert, data, ignored, s.stamp(p.UpdatedAt), p.TokenID, p.ProjectID)
+		return err
+	})
+}
+
+// CountRequests counts what delays, lockouts and the proof of work are measured by: the project's tokens made after since
+// for a hashed address, or for all addresses if ipHash is empty, each as often as it has submissions, but once at least.
+func (s *Store) CountRequests(ctx context.Context, projectID int64, ipHash string, since time.Time) (n int64, err error) {
+	query := "SELECT COUNT(*) FROM `submit_token` t LEFT JOIN `submission` s ON s.`submit_token_id` = t.`id` AND s.`project_id` = t.`project_id` " +
+		"WHERE t.`project_id` = ? AND t.`created_at` > ?"
+	args := []any{projectID, s.stamp(since)}
+	if ipHash != "" {
+		query += " AND t.`ip_address` = ?"
+		args = append(args, ipHash)
+	}
+	err = s.b.read(ctx, "count requests", func(ctx context.Context, q querier) error { return q.row(ctx, query, args...).Scan(&n) })
+	return n, err
+}
+
+// CountEqual counts the submissions of a project with the given signature whose token was made after since, for a hashed
+// address or, if ipHash is empty, for all.
+func (s *Store) CountEqual(ctx context.Context, projectID int64, signature, ipHash string, since time.Time) (n int64, err error) {
+	query := "SELECT COUNT(*) FROM `submission` s JOIN `submit_token` t ON t.`id` = s.`submit_token_id` AND t.`project_id` = s.`project_id` " +
+		"WHERE s.`project_id` = ? AND s.`signature` = ? AND t.`created_at` > ?"
+	args := []any{projectID, signature, s.stamp(since)}
+	if ipHash != "" {
+		query += " AND t.`ip_address` = ?"
+		args = append(args, ipHash)
+	}
+	err = s.b.read(ctx, "count equal submissions", func(ctx context.Context, q querier) error { return q.row(ctx, query, args...).Scan(&n) })
+	return n, err
+}
