@@ -1,0 +1,63 @@
+# mosparoctl. "make help" lists the targets.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+GOLANGCI_VERSION   := v2.15.0
+GORELEASER_VERSION := v2.14.0
+TOOLS              := $(CURDIR)/.tools
+FUZZTIME           ?= 20s
+VERSION            ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+# What the whole test suite needs beyond Go, as Debian names it.
+DEBIAN_PACKAGES := openssh-server openssh-client sudo cron mariadb-server redis-server memcached haproxy nginx-light \
+	php-cli php-fpm php-redis php-memcached php-igbinary php-mysql rsync chromium tmux iproute2 strace
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+.PHONY: build
+build: ## build ./mosparoctl
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o mosparoctl ./cmd/mosparoctl
+
+.PHONY: demo
+demo: ## show the main job on this machine
+	go run ./cmd/mosparoctl demo
+
+.PHONY: deps
+deps: ## install the servers that the tests use (Debian, as root)
+	@./.ci/deps $(DEBIAN_PACKAGES)
+
+.PHONY: test
+test: deps ## run all tests; installs the servers it needs on Debian, as root
+	go test -timeout 25m ./...
+
+.PHONY: race
+race: ## run the tests with the race detector (slow)
+	go test -race -timeout 60m ./...
+
+$(TOOLS)/golangci-lint-$(GOLANGCI_VERSION):
+	GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	mv $(TOOLS)/golangci-lint $@
+
+$(TOOLS)/goreleaser-$(GORELEASER_VERSION):
+	GOBIN=$(TOOLS) go install github.com/goreleaser/goreleaser/v2@$(GORELEASER_VERSION)
+	mv $(TOOLS)/goreleaser $@
+
+.PHONY: lint
+lint: $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION) ## run the linters, import boundaries included
+	$< run ./...
+
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZTIME (20s)
+	@./.ci/fuzz $(FUZZTIME)
+
+.PHONY: docs
+docs: ## write docs/cli, which is generated
+	rm -rf docs/cli
+	go run ./cmd/mosparoctl docs --markdown docs/cli
+
+.PHONY: snapshot
+snapshot: $(TOOLS)/goreleaser-$(GORELEASER_VERSION) ## build all archives and packages into dist/
+	$< check
+	$< release --snapshot --clean
