@@ -3,6 +3,7 @@ package inventory
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -16,6 +17,7 @@ func (d *decoder) checkCaches(dep *Deployment) {
 	for _, n := range dep.Nodes {
 		adapters[n.Cache.Adapter] = true
 		d.checkCacheEnv(n)
+		d.checkPlainEnv(n)
 		url, ok := d.checkCache(n, several)
 		if parsed[n] = url; ok && url.local() && !n.Cache.Tunnel {
 			local[machine(n)] = true
@@ -108,6 +110,19 @@ func (d *decoder) checkCacheEnv(n *Node) {
 	for adapter, name := range map[CacheAdapter]string{CacheRedis: "REDIS_URL", CacheMemcached: "MEMCACHED_URL"} {
 		if v, ok := n.Env[name]; ok && n.Cache.Adapter == adapter && !n.Cache.URL.IsZero() && v != n.Cache.URL.ref() {
 			d.bad(d.origin(of(n, "env."+name)), "contradicts cache.url", "remove it, and write cache: {url: …}")
+		}
+	}
+}
+
+// plainName is the name of a variable that holds a secret by itself; that of a URL may hold one with a password in it.
+var plainName = regexp.MustCompile(`(?i)PASS|SECRET|TOKEN|CREDENTIAL|_KEY$`)
+
+// checkPlainEnv finds secrets in plain text among the values of .env.local. A path is none.
+func (d *decoder) checkPlainEnv(n *Node) {
+	for name, v := range n.Env {
+		plain := plainName.MatchString(name) && !strings.HasPrefix(v, "/") || len(urlPasswords(v)) > 0
+		if plain && v != "" && NewSecret(maskEnv(name, v)).ref() == secretMask {
+			d.warn(d.origin(of(n, "env."+name)), "a secret in plain text", "write a reference: env:NAME, file:/path or cmd:…")
 		}
 	}
 }

@@ -70,7 +70,7 @@ func (p Problems) Fatal() int {
 	return n
 }
 
-// sorted orders by place and drops what was reported twice, as happens to a default that many nodes inherit.
+// sorted orders by place; what has the same place stays in the order in which it was found.
 func (p Problems) sorted() Problems {
 	slices.SortStableFunc(p, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))

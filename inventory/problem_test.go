@@ -165,6 +165,7 @@ nodes:
   - {name: a, address: 10.0.0.1, roles: [admin, app]}
   - {name: b, address: 10.0.0.2}
 cache: {adapter: redis, url: "redis://:canary-5ecret@10.0.0.9"}
+env: {APP_SECRET: canary-5ecret, MAILER_DSN: "smtp://u:canary-5ecret@mail", DATABASE_MYSQL_SSL_KEY: /etc/key, S3_KEY: env:K, SITE_URL: "https://x"}
 `))
 	if err != nil {
 		t.Fatal(err)
@@ -175,7 +176,12 @@ cache: {adapter: redis, url: "redis://:canary-5ecret@10.0.0.9"}
 			t.Errorf("no %q in\n%s", want, got)
 		}
 	}
-	if strings.Contains(got, "canary") || d.Warnings.Fatal() != 0 {
+	for _, want := range []string{"x.yaml:8:19: warning: env.APP_SECRET: a secret in plain text", "x.yaml:8:46: warning: env.MAILER_DSN"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, "canary") || d.Warnings.Fatal() != 0 || len(d.Warnings) != 4 {
 		t.Errorf("warnings:\n%s", got)
 	}
 }
