@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"text/template"
@@ -131,6 +132,7 @@ defaults:
     config: none
   php:
     command: [{{.Console}}, lab-console] # stands in for PHP, which need not be installed
+    reload: ["true"] # on a real node: [systemctl, reload, php8.2-fpm]
 
 nodes:
 {{- range .Nodes}}
@@ -150,15 +152,17 @@ balancers:
 
 cache:
   adapter: redis
-  url: redis://{{.Cache}}
+  url: redis://{{.Cache}}?lazy=1
 
 env:
   MOSPARO_CACHE_ADAPTER: redis
-  REDIS_URL: redis://{{.Cache}}
+  REDIS_URL: redis://{{.Cache}}?lazy=1
 
 cron:
   mode: staggered
-  distance: 10m
+  target: cron.d
+  dir: {{.Dir}}/cron.d # on a real node: /etc/cron.d
+  user: {{.CronUser}}
 
 check:
   # There is no PHP and no database server in the demo.
@@ -181,10 +185,18 @@ func (l *Lab) writeInventory(console string) error {
 		nodes = append(nodes, inventoryNode{Name: n.Name, Root: n.Root, URL: n.URL, Port: n.ssh.Addr().Port, Admin: i == 0})
 	}
 	var b strings.Builder
-	err := inventoryTemplate.Execute(&b, map[string]any{"User": l.Nodes[0].ssh.User(), "Dir": l.dir, "Console": console, "Nodes": nodes,
+	err := inventoryTemplate.Execute(&b, map[string]any{"User": l.Nodes[0].ssh.User(), "CronUser": cronUser(), "Dir": l.dir, "Console": console, "Nodes": nodes,
 		"Runtime": l.balancer.RuntimeAddr(), "Cache": l.cache.Addr(), "Disabled": strings.Join(disabled, ", ")})
 	if err != nil {
 		return fmt.Errorf("write inventory: %w", err)
 	}
 	return os.WriteFile(l.Inventory, []byte(b.String()), 0o644)
+}
+
+// cronUser is who would run scheduled jobs: the current user, but never root, as whom mosparo's jobs must not run.
+func cronUser() string {
+	if u, err := user.Current(); err == nil && u.Uid != "0" {
+		return u.Username
+	}
+	return "nobody"
 }
