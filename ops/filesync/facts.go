@@ -49,7 +49,7 @@ type Target struct {
 func Gather(ctx context.Context, o SyncOptions) (*Facts, error) {
 	source := o.Deployment.Admin()
 	if source == nil {
-		return nil, ops.Errorf(ops.CodeInvalid, "the inventory has no admin node to sync from").WithHint("give one node the role admin")
+		return nil, noSource()
 	}
 	paths := o.syncPaths()
 	x, err := o.excludes(paths)
@@ -93,6 +93,25 @@ func Gather(ctx context.Context, o SyncOptions) (*Facts, error) {
 	}
 	f.Targets = slices.DeleteFunc(f.Targets, func(t Target) bool { return f.Unreadable[t.Node.Name] != nil })
 	return f, nil
+}
+
+// CheckSource reports an error if the source's folder is not there. It is for a caller that is about to take a lock, which
+// would make the folder.
+func CheckSource(ctx context.Context, o SyncOptions) error {
+	source := o.Deployment.Admin()
+	if source == nil {
+		return noSource()
+	}
+	return o.at(ctx, source, func(h ops.Host, _ Peer) error {
+		if _, err := h.Lstat(ctx, source.SharedPath("")); err != nil {
+			return sourceError(source, err)
+		}
+		return nil
+	})
+}
+
+func noSource() error {
+	return ops.Errorf(ops.CodeInvalid, "the inventory has no admin node to sync from").WithHint("give one node the role admin")
 }
 
 // sourceError is a failure of the source, which always means that nothing was changed anywhere.

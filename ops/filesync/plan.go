@@ -175,7 +175,7 @@ func (p *planner) steps(t Target, todo []Op) []ops.Step {
 	}
 	if len(todo) > 0 {
 		r.old, r.new = trashIndex(todo)
-		add("prepare", "open the trash for run "+p.o.Run, r.prepare)
+		add("prepare", "open the trash", r.prepare)
 	}
 	reload := false
 	for stage, staged := range p.stage(todo) {

@@ -227,7 +227,7 @@ func (p *planner) undoSteps(t UndoTarget, want *Manifest, run string) []ops.Step
 	}
 	if len(todo) > 0 {
 		r.old, r.new = trashIndex(todo)
-		add("prepare", "open the trash for run "+p.o.Run, r.prepare)
+		add("prepare", "open the trash", r.prepare)
 	}
 	for stage, staged := range p.stage(todo) {
 		if len(staged) > 0 {

@@ -26,8 +26,7 @@ type WatchOptions struct {
 // refuse is told once, changes nothing, and the next one looks again.
 func Watch(ctx context.Context, o SyncOptions, w WatchOptions) error {
 	if o.Deployment.Admin() == nil {
-		_, err := Gather(ctx, o) // says what is wrong
-		return err
+		return noSource()
 	}
 	if w.Sink == nil {
 		w.Sink = ops.Discard
