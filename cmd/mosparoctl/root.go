@@ -20,6 +20,7 @@ func commands(a *app) []*cobra.Command {
 	return []*cobra.Command{
 		newInit(a),
 		newInventory(a),
+		newSync(a),
 		newVersion(a),
 	}
 }
