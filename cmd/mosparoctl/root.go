@@ -18,10 +18,24 @@ import (
 // commands lists every command. One line each, so that two changes don't meet.
 func commands(a *app) []*cobra.Command {
 	return []*cobra.Command{
+		newAdopt(a),
+		newApply(a),
+		newDeploy(a),
+		newPlan(a),
+		newPrune(a),
+		newRecover(a),
+		newReleases(a),
+		newRollback(a),
+		newUnlock(a),
+		newCron(a),
+		newEnv(a),
 		newInit(a),
 		newInventory(a),
 		newSync(a),
 		newVersion(a),
+		newDemo(a),
+		newLabConsole(a),
+		newDocs(),
 	}
 }
 

@@ -46,7 +46,11 @@ func (b *builder) doUpload(n *NodeFacts) stepFunc {
 		if err != nil {
 			return err
 		}
-		report.Outputf("%d files sent, %d the same as in %s", stats.Files, stats.Linked, n.Current)
+		if o.LinkManifest == nil {
+			report.Outputf("%d files sent", stats.Files)
+		} else {
+			report.Outputf("%d files sent, %d the same as in %s", stats.Files, stats.Linked, n.Current)
+		}
 		return nil
 	}
 }

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mosparoctl/mosparoctl/ops"
+	"github.com/mosparoctl/mosparoctl/ops/release"
+)
+
+func newReleases(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:         "releases",
+		Short:       "List the releases on the nodes",
+		Example:     "  mosparoctl releases\n  mosparoctl releases --nodes app1 --output json",
+		Annotations: exits(ops.CodeInvalid, ops.CodeUnreachable),
+		Args:        cobra.NoArgs,
+		RunE:        func(cmd *cobra.Command, _ []string) error { return runReleases(cmd.Context(), a) },
+	}
+}
+
+func runReleases(ctx context.Context, a *app) error {
+	s, err := a.open()
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	facts, err := release.New(s.deployment, release.Deps{Hosts: s.hosts}).Read(ctx, s.nodes)
+	if err != nil {
+		return err
+	}
+	t, rows := releaseTable(facts)
+	a.printer.Table("releases", t, rows)
+	return nil
+}
+
+type pruneOptions struct {
+	keep    int
+	release string
+	dryRun  bool
+}
+
+func (o *pruneOptions) addFlags(c *cobra.Command) {
+	f := c.Flags()
+	f.IntVar(&o.keep, "keep", 0, "keep this `number` of releases on a node (default: the inventory's release.keep)")
+	f.StringVar(&o.release, "release", "", "remove this `release` instead of the oldest")
+	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "show what would be removed and change nothing")
+}
+
+func newPrune(a *app) *cobra.Command {
+	var o pruneOptions
+	c := &cobra.Command{
+		Use:   "prune",
+		Short: "Remove old releases and leftovers of broken runs",
+		Long: `Remove old releases and leftovers of broken runs.
+
+The active release and the one before it always stay. A deploy prunes at its end by itself; don't prune right before one:
+file systems make new files slowly for a while after many were deleted.`,
+		Example:     "  mosparoctl prune --keep 2 --dry-run\n  mosparoctl prune --release 1.5.2-20260101T120000Z-0f3a9c11",
+		Annotations: exits(ops.CodePartial, ops.CodeInvalid, ops.CodeUnreachable, ops.CodeLocked, ops.CodeFindings),
+		Args:        cobra.NoArgs,
+		RunE:        func(cmd *cobra.Command, _ []string) error { return runPrune(cmd.Context(), a, o) },
+	}
+	o.addFlags(c)
+	_ = c.RegisterFlagCompletionFunc("release", completeReleases(a))
+	return c
+}
+
+func runPrune(ctx context.Context, a *app, o pruneOptions) error {
+	s, err := a.open()
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	r, err := s.releasing(false)
+	if err != nil {
+		return err
+	}
+	plan := func(ctx context.Context) (*release.Planned, error) {
+		facts, err := r.manager.Read(ctx, r.nodes)
+		if err != nil {
+			return nil, err
+		}
+		return r.manager.PlanPrune(facts, release.PruneOptions{Keep: o.keep, Release: o.release})
+	}
+	if !o.dryRun {
+		return r.carryOut(ctx, release.OpPrune, plan)
+	}
+	p, err := plan(ctx)
+	if err != nil {
+		return err
+	}
+	return r.dryRunRelease(p, nil)
+}
