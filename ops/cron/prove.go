@@ -79,6 +79,14 @@ func Simulate(schedules []Schedule, from, to time.Time) []Start {
 	return starts
 }
 
+// Next is the first start after now, the zero Time if there is none within two weeks and a day.
+func (s Schedule) Next(now time.Time) time.Time {
+	if starts := Simulate([]Schedule{s}, now.Add(time.Minute), now.Add(2*Week+24*time.Hour)); len(starts) > 0 {
+		return starts[0].At
+	}
+	return time.Time{}
+}
+
 func minuteOf(t time.Time) int { return int(t.Unix() / 60) }
 
 // catchUp is the largest clock change that cron takes for one of daylight saving time: fixed entries in a skipped hour

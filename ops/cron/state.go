@@ -216,6 +216,34 @@ func (s *NodeState) readForeign(ctx context.Context, h ops.Host, d *inventory.De
 	return nil
 }
 
+// ManagedJob is a job of ours as it stands in a crontab.
+type ManagedJob struct {
+	File   string
+	Line   int // of the entry
+	Job    string
+	Fields string
+}
+
+// Managed lists the jobs in our blocks.
+func (s *NodeState) Managed() []ManagedJob {
+	var list []ManagedJob
+	for _, t := range []Table{s.Crontab, s.File} {
+		if t.Parsed == nil || t.Parsed.begin < 0 {
+			continue
+		}
+		job := "?" // the note above an entry names it
+		for _, l := range t.Parsed.Lines[t.Parsed.begin : t.Parsed.end+1] {
+			if name, _, _, ok := phaseOf(l.Raw); ok {
+				job = name
+			}
+			if l.Kind == Entry {
+				list = append(list, ManagedJob{t.Path, l.Number, job, l.Fields.Text})
+			}
+		}
+	}
+	return list
+}
+
 // readZone compares the node's clock with its zone in the inventory, at the beginning of each month of two years and
 // around each clock change in them. Debian's cron follows /etc/timezone where there is one, others /etc/localtime: both must agree.
 func readZone(ctx context.Context, h ops.Runner, n *inventory.Node, now time.Time) (ZoneCheck, error) {

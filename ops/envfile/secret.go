@@ -34,7 +34,7 @@ func IsSecret(key string) bool {
 }
 
 // Masker shows values without their secrets. A masked value carries a short fingerprint, so that a change can be seen and
-// nothing else: it is keyed, and too short to confirm a guess. Safe for concurrent use.
+// nothing else: it is keyed, and too short to confirm a guess. The zero Masker shows no fingerprints. Safe for concurrent use.
 type Masker struct {
 	key []byte
 }
@@ -57,7 +57,12 @@ func (m Masker) Value(key, value string, forced bool) string {
 	return m.url(value)
 }
 
-func (m Masker) mask(value string) string { return ops.Mask + " #" + m.Fingerprint(value) }
+func (m Masker) mask(value string) string {
+	if m.key == nil {
+		return ops.Mask
+	}
+	return ops.Mask + " #" + m.Fingerprint(value)
+}
 
 // Fingerprint is four hex digits of a keyed hash of value.
 func (m Masker) Fingerprint(value string) string {
@@ -147,4 +152,13 @@ func Secrets(values map[string]string, forced map[string]bool) []string {
 		}
 	}
 	return found
+}
+
+// ConfigSecrets lists what is secret in an env.mosparo.php, as Secrets does.
+func ConfigSecrets(c *Config) []string {
+	values := map[string]string{}
+	for _, e := range c.entries {
+		values[e.Key] = e.Value.Text()
+	}
+	return Secrets(values, nil)
 }

@@ -51,6 +51,9 @@ func TestMaskerURL(t *testing.T) {
 	if got := m.Value("secret", "", false); got != "" {
 		t.Errorf("an empty secret shows as %q", got)
 	}
+	if got := (Masker{}).Value("secret", "x", false); got != "••••••" {
+		t.Errorf("without a key a secret shows as %q", got)
+	}
 	if NewMasker("other").Fingerprint("pw") == fp {
 		t.Error("the fingerprint does not depend on the key")
 	}
