@@ -29,6 +29,8 @@ func commands(a *app) []*cobra.Command {
 		newUnlock(a),
 		newCron(a),
 		newEnv(a),
+		newCron(a),
+		newEnv(a),
 		newInit(a),
 		newInventory(a),
 		newSync(a),
