@@ -209,8 +209,10 @@ func roundTrip(ctx context.Context, n *node, d dsn) (cacheReply, error) {
 	if err := c.remove(ctx, key); err != nil {
 		return r, cacheFailure(n, d, err)
 	}
-	r.what, err = c.describe(ctx)
-	return r, err
+	if r.what, err = c.describe(ctx); err != nil {
+		return r, cacheFailure(n, d, err)
+	}
+	return r, nil
 }
 
 // cacheFailure says what the error of a cache means for people.

@@ -39,7 +39,7 @@ func openCache(ctx context.Context, n *node, d dsn) (cacheClient, error) {
 		}
 		c := &memcachedClient{}
 		for _, server := range d.servers {
-			mc := memcache.New(server)
+			mc := memcache.NewFromSelector(address(server))
 			mc.Timeout = limit
 			mc.DialContext = func(ctx context.Context, _, addr string) (net.Conn, error) {
 				return n.host.Dial(ctx, network(server), addr)
@@ -65,8 +65,17 @@ func openCache(ctx context.Context, n *node, d dsn) (cacheClient, error) {
 	if d.cluster && options.Password == "" {
 		options.Password = d.options.Get("auth")
 	}
-	return redisClient{redis.NewUniversalClient(options)}, nil
+	return redisClient{redis.NewUniversalClient(options), d}, nil
 }
+
+// address is the one server of a memcache client, by the name that the node knows it by: the client's own list would
+// look names up on this machine.
+type address string
+
+func (a address) Network() string                     { return network(string(a)) }
+func (a address) String() string                      { return string(a) }
+func (a address) PickServer(string) (net.Addr, error) { return a, nil }
+func (a address) Each(f func(net.Addr) error) error   { return f(a) }
 
 type quiet struct{}
 
@@ -134,7 +143,10 @@ func (n *node) tlsConfig(ctx context.Context, ca, cert, key string) (*tls.Config
 	return config, nil
 }
 
-type redisClient struct{ redis.UniversalClient }
+type redisClient struct {
+	redis.UniversalClient
+	dsn dsn
+}
 
 func (c redisClient) put(ctx context.Context, key, value string) error {
 	return c.Set(ctx, key, value, probeTTL).Err()
@@ -164,6 +176,12 @@ func (c redisClient) get(ctx context.Context, keys []string) (map[string]string,
 func (c redisClient) remove(ctx context.Context, key string) error { return c.Del(ctx, key).Err() }
 
 func (c redisClient) describe(ctx context.Context) (string, error) {
+	if c.dsn.password != "" && c.dsn.user == "" {
+		// go-redis shrugs off a server that has no password; PHP's extension does not.
+		if err := c.Do(ctx, "auth", c.dsn.password).Err(); err != nil {
+			return "", err
+		}
+	}
 	info, err := c.Info(ctx, "server").Result()
 	if err != nil {
 		return "redis", nil //nolint:nilerr // a user that may not call INFO can still use the cache

@@ -335,3 +335,12 @@ func TestRightThings(t *testing.T) {
 		})
 	}
 }
+
+func mustRead(t *testing.T, path string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}

@@ -204,6 +204,9 @@ func do[T any](ctx context.Context, n *node, ask func(context.Context) (T, error
 	var r reply
 	select {
 	case r = <-done:
+	case <-n.stuck:
+		cancel()
+		return zero, errStuck
 	case <-ctx.Done():
 		// A well-behaved ask returns now, perhaps with more to say than the deadline.
 		grace := time.NewTimer(stopGrace)
