@@ -104,7 +104,7 @@ func (o syncOptions) options(s *session) (filesync.SyncOptions, error) {
 	if len(targets) == 0 {
 		return filesync.SyncOptions{}, ops.Errorf(ops.CodeUsage, "there is no node to sync to besides the admin node").WithHint("mosparoctl inventory list")
 	}
-	return filesync.SyncOptions{Deployment: s.deployment, Targets: targets, Connect: s.hosts, Delete: o.delete, MaxDelete: o.maxDelete,
+	return filesync.SyncOptions{Deployment: s.deployment, Targets: targets, Peers: filesync.NewPeers(s.hosts, nil), Delete: o.delete, MaxDelete: o.maxDelete,
 		Checksum: o.checksum, Exclude: o.exclude, Bandwidth: int64(o.bandwidth), AllowOutside: o.outside}, nil
 }
 
@@ -115,9 +115,11 @@ func runSync(ctx context.Context, a *app, o syncOptions) error {
 	}
 	defer s.close()
 	so, err := o.options(s)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
+	}
+	defer func() { _ = so.Peers.Close() }()
+	switch {
 	case o.watch:
 		return a.gracefully(func() error {
 			return filesync.Watch(ctx, so, filesync.WatchOptions{Interval: o.interval, Sink: a.printer, Stop: a.stop,
@@ -288,6 +290,7 @@ func runSyncUndo(ctx context.Context, a *app, run string, dryRun bool) error {
 	if err != nil {
 		return err
 	}
+	defer func() { _ = so.Peers.Close() }()
 	plan := func(ctx context.Context) (*filesync.UndoFacts, *ops.Plan, error) {
 		f, err := filesync.GatherUndo(ctx, so, run)
 		if err != nil {
@@ -334,6 +337,7 @@ func runSyncStatus(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
+	defer func() { _ = so.Peers.Close() }()
 	var rows [][]string
 	var known []filesync.NodeStatus
 	var failures []error

@@ -82,7 +82,7 @@ func (l *lab) attempt(f func(s *remotetest.Server, o filesync.SyncOptions) error
 	must(l.t, err)
 	pool := remote.NewPool(l.d, remote.Options{Home: l.base, Agent: "none"})
 	defer pool.Close()
-	return f(s, filesync.SyncOptions{Deployment: l.d, Targets: l.d.Nodes, Connect: pool, Delete: true, MaxDelete: "100%"})
+	return f(s, filesync.SyncOptions{Deployment: l.d, Targets: l.d.Nodes, Peers: filesync.NewPeers(pool, nil), Delete: true, MaxDelete: "100%"})
 }
 
 // runSync does one whole sync.
@@ -258,7 +258,7 @@ func TestSyncInChildProcess(t *testing.T) {
 	}}
 	pool := remote.NewPool(d, remote.Options{Home: c.Home, Agent: "none"})
 	defer pool.Close()
-	_, err := runSync(t.Context(), filesync.SyncOptions{Deployment: d, Targets: d.Nodes, Connect: pool, Delete: true, MaxDelete: "100%"})
+	_, err := runSync(t.Context(), filesync.SyncOptions{Deployment: d, Targets: d.Nodes, Peers: filesync.NewPeers(pool, nil), Delete: true, MaxDelete: "100%"})
 	must(t, err)
 }
 

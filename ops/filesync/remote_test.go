@@ -66,3 +66,40 @@ func TestHostPeerOverOpenSSHWithSFTPOnly(t *testing.T) {
 	h := connect(t, sshdNode(t, "ForceCommand internal-sftp"))
 	filesynctest.TestPeer(t, func(*testing.T) filesync.Peer { return filesync.NewHostPeer(h, filesync.HostOptions{}) })
 }
+
+// The admin node may be far away too: files stream through, from real OpenSSH to a node that has nothing but SFTP.
+func TestSyncBetweenRemoteNodes(t *testing.T) {
+	c := newCluster(t)
+	root := c.opts.Deployment.Admin().Paths
+	admin := sshdNode(t)
+	admin.Name, admin.Paths, admin.Roles = "admin", root, []inventory.Role{inventory.RoleAdmin}
+	s, err := remotetest.Start(remotetest.Config{Dir: t.TempDir()})
+	must(t, err)
+	t.Cleanup(func() { s.Close() })
+	s.Faults.RefuseExec(true)
+	app, err := s.Node("app1", t.TempDir())
+	must(t, err)
+	c.opts.Deployment.Nodes = []*inventory.Node{admin, app}
+	c.opts.Targets = c.opts.Deployment.Nodes
+	pool := remote.NewPool(c.opts.Deployment, remote.Options{Home: t.TempDir(), Agent: "none"})
+	t.Cleanup(func() { pool.Close() })
+	c.opts.Peers = filesync.NewPeers(pool, nil)
+	c.opts.Delete, c.opts.MaxDelete = true, "100%"
+	c.mustSync()
+	c.want("app1", synced())
+	c.wantIdle()
+	c.remove("admin", "var/data/link")
+	c.write("admin", "var/data/more", "x")
+	c.mustSync()
+	c.want("app1", without(with(synced(), "var/data/more", "x"), "var/data/link"))
+	f, err := filesync.GatherUndo(t.Context(), c.opts, "")
+	must(t, err)
+	p, _, err := filesync.PlanUndo(f, c.opts)
+	must(t, err)
+	_, err = filesync.Apply(t.Context(), p, ops.ApplyOptions{})
+	must(t, err)
+	c.want("app1", synced())
+	if n := s.Connections(); n != 1 {
+		t.Errorf("%d connections to one node", n)
+	}
+}

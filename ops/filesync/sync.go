@@ -31,9 +31,7 @@ var neverSynced = []string{"/var/cache", "/var/log", "/var/updates", "/public/up
 type SyncOptions struct {
 	Deployment *inventory.Deployment
 	Targets    []*inventory.Node // the admin node among them is left out
-	Connect    ops.Connector
-	// Peer makes the peer of a node; nil: HostPeer.
-	Peer func(*inventory.Node, ops.Host) Peer
+	Peers      *Peers
 
 	Delete    bool   // delete on the targets what the source doesn't have, in all paths
 	MaxDelete string // "10%" or a count, for each target; "": the inventory's, else 10%
@@ -178,24 +176,11 @@ func (e *DeleteBudgetError) Error() string {
 	return fmt.Sprintf("%d of %d files would be deleted on %s, where at most %d may; %d on all nodes together", e.Files, e.Of, e.Node, e.Limit, e.Count)
 }
 
-// peer makes the peer of a node.
-func (o SyncOptions) peer(n *inventory.Node, h ops.Host) Peer {
-	if o.Peer != nil {
-		return o.Peer(n, h)
-	}
-	return NewHostPeer(h, HostOptions{FilesOnly: n.Local()})
-}
-
-// at connects to a node and runs f with its host and peer.
+// at runs f with the host and the peer of a node.
 func (o SyncOptions) at(ctx context.Context, n *inventory.Node, f func(ops.Host, Peer) error) error {
-	h, err := o.Connect.Host(ctx, n.Name)
+	h, p, err := o.Peers.At(ctx, n)
 	if err != nil {
 		return err
 	}
-	p := o.peer(n, h)
-	err = f(h, p)
-	if cerr := p.Close(); err == nil {
-		err = cerr
-	}
-	return err
+	return f(h, p)
 }

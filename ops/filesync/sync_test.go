@@ -2,11 +2,9 @@ package filesync_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -55,7 +53,7 @@ func newCluster(t testing.TB, targets ...string) *cluster {
 		d.Nodes = append(d.Nodes, &inventory.Node{Name: name, Address: "10.0.0.1", Roles: []inventory.Role{inventory.RoleApp},
 			Paths: inventory.Paths{Root: filepath.Join(base, name), Layout: inventory.LayoutReleases}})
 	}
-	c := &cluster{t: t, opts: filesync.SyncOptions{Deployment: d, Targets: d.Nodes, Connect: hosts{}}}
+	c := &cluster{t: t, opts: filesync.SyncOptions{Deployment: d, Targets: d.Nodes, Peers: filesync.NewPeers(hosts{}, nil)}}
 	Tree{
 		"config/env.mosparo.php": env, "public/resources/mappings.php": mappings, "public/resources/u/1.css": "css",
 		"var/data/geoip2/a.mmdb": "geo", "var/data/link": "-> geoip2/a.mmdb", "var/data/import/": "",
@@ -308,91 +306,6 @@ func TestSyncDeletes(t *testing.T) {
 	c.wantIdle()
 }
 
-func TestSyncDeleteBudget(t *testing.T) {
-	c := newCluster(t, "app1", "app2")
-	c.mustSync()
-	c.opts.Delete = true
-	for i := range 20 {
-		c.write("app1", fmt.Sprintf("var/data/extra/%d", i), "x")
-	}
-	c.write("app2", "var/data/extra", "x")
-	before := filesynctest.Snapshot(t, c.path("app1", ""))
-	_, err := c.sync()
-	var over *filesync.DeleteBudgetError
-	if !errors.As(err, &over) || ops.CodeOf(err) != ops.CodeConfirm || over.Count != 21 || over.Files != 20 || over.Limit != 3 || over.Of != 25 {
-		t.Fatalf("error = %v, %+v", err, over)
-	}
-	if !strings.Contains(err.Error(), "20 of 25 files would be deleted on app1") || !strings.Contains(ops.HintOf(err), "--max-delete=20") {
-		t.Errorf("%v (%s)", err, ops.HintOf(err))
-	}
-	c.want("app1", before)
-	for _, tt := range []struct {
-		max       string
-		confirmed int
-		code      ops.Code
-	}{{"19", 0, ops.CodeConfirm}, {"", 20, ops.CodeConfirm}, {"x", 0, ops.CodeUsage}, {"-1", 0, ops.CodeUsage}, {"101%", 0, ops.CodeUsage},
-		{"NaN%", 0, ops.CodeUsage}, {"", 21, ""}, {"20", 0, ""}, {"80%", 0, ""}} {
-		c.opts.MaxDelete, c.opts.Confirmed = tt.max, tt.confirmed
-		if _, _, err := c.plan(); ops.CodeOf(err) != tt.code {
-			t.Errorf("max %q, confirmed %d: %v", tt.max, tt.confirmed, err)
-		}
-	}
-	c.opts.MaxDelete, c.opts.Confirmed = "", 21
-	c.mustSync()
-	c.want("app1", synced())
-}
-
-// Whatever happens to the source, the targets stay as they are, and the error says what and where.
-func TestSyncSourceGuards(t *testing.T) {
-	for name, tt := range map[string]struct {
-		spoil func(c *cluster)
-		text  string
-	}{
-		"vanished":          {func(c *cluster) { c.remove("admin", "") }, "no such file"},
-		"emptied":           {func(c *cluster) { c.remove("admin", ""); must(c.t, os.Mkdir(c.path("admin", ""), 0o755)) }, "env.mosparo.php is missing"},
-		"is a file":         {func(c *cluster) { c.remove("admin", ""); must(c.t, os.WriteFile(c.path("admin", ""), nil, 0o644)) }, "admin"},
-		"no configuration":  {func(c *cluster) { c.remove("admin", "config") }, "env.mosparo.php is missing"},
-		"empty config":      {func(c *cluster) { c.write("admin", "config/env.mosparo.php", "") }, "not complete"},
-		"half a config":     {func(c *cluster) { c.write("admin", "config/env.mosparo.php", env[:30]) }, "not complete"},
-		"config is garbage": {func(c *cluster) { c.write("admin", "config/env.mosparo.php", "<?php return [1,;") }, "env.mosparo.php"},
-		"not installed":     {func(c *cluster) { c.write("admin", "config/env.mosparo.php", "<?php return [];") }, "not installed"},
-		"half mappings":     {func(c *cluster) { c.write("admin", "public/resources/mappings.php", mappings[:20]) }, "mappings.php is not complete"},
-		"data emptied": {func(c *cluster) {
-			c.remove("admin", "var/data")
-			must(c.t, os.Mkdir(c.path("admin", "var/data"), 0o755))
-		}, "var/data is empty or gone"},
-		"data vanished": {func(c *cluster) { c.remove("admin", "var/data") }, "var/data is empty or gone"},
-		"marker":        {func(c *cluster) { c.remove("admin", "extra/.keep") }, "the marker"},
-		"data is a link": {func(c *cluster) {
-			must(c.t, os.Rename(c.path("admin", "var/data"), c.path("admin", "elsewhere")))
-			must(c.t, os.Symlink(c.path("admin", "elsewhere"), c.path("admin", "var/data")))
-		}, "points out of the tree"},
-		"link inside": {func(c *cluster) { must(c.t, os.Symlink("../../../../etc/passwd", c.path("admin", "var/data/evil"))) }, "var/data/evil points out of the tree"},
-		"parent is a link": {func(c *cluster) {
-			must(c.t, os.Rename(c.path("admin", "var"), c.path("admin", "elsewhere")))
-			must(c.t, os.Symlink("elsewhere", c.path("admin", "var")))
-		}, "var is a symlink"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			c := newCluster(t, "app1")
-			c.opts.Deployment.Sync.Paths = []inventory.SyncPath{{Path: "extra", Marker: "extra/.keep", Delete: true}}
-			c.opts.Delete, c.opts.MaxDelete = true, "100%"
-			c.write("admin", "extra/.keep", "")
-			c.write("admin", "extra/file", "x")
-			c.mustSync()
-			before := filesynctest.Snapshot(t, c.opts.Deployment.Node("app1").Paths.Root)
-			tt.spoil(c)
-			_, err := c.sync()
-			if ops.CodeOf(err) != ops.CodeFailed || !strings.Contains(err.Error(), tt.text) || !strings.Contains(err.Error(), "admin") {
-				t.Errorf("error = %v, want %q", err, tt.text)
-			}
-			if d := cmp.Diff(before, filesynctest.Snapshot(t, c.opts.Deployment.Node("app1").Paths.Root)); d != "" {
-				t.Errorf("the target changed (-before +after):\n%s", d)
-			}
-		})
-	}
-}
-
 func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
@@ -419,113 +332,6 @@ func TestSyncSkipsSpecialFiles(t *testing.T) {
 	c.want("app1", synced())
 }
 
-func TestSyncReportsChangesBehindOurBack(t *testing.T) {
-	c := newCluster(t, "app1")
-	c.write("app1", "var/data/geoip2/a.mmdb", "older") // before the first sync nothing is known
-	if w := c.mustSync(); len(w) != 0 {
-		t.Errorf("warnings of the first sync = %v", w)
-	}
-	c.write("admin", "var/data/geoip2/a.mmdb", "newer")
-	if w := c.mustSync(); len(w) != 0 {
-		t.Errorf("warnings though nobody else changed anything = %v", w)
-	}
-	c.write("app1", "var/data/geoip2/a.mmdb", "edited by hand")
-	w := c.mustSync()
-	if len(w) != 1 || w[0].Node != "app1" || !strings.Contains(w[0].Message, "a.mmdb was changed there since the last sync") {
-		t.Errorf("warnings = %v", w)
-	}
-	c.want("app1", with(synced(), "var/data/geoip2/a.mmdb", "newer"))
-	kept, err := os.ReadFile(c.opts.Deployment.Node("app1").ManagePath(fmt.Sprintf("trash/run%d/files/var/data/geoip2/a.mmdb", c.runs)))
-	if err != nil || string(kept) != "edited by hand" {
-		t.Errorf("in the trash: %q, %v", kept, err)
-	}
-}
-
-func TestSyncUndo(t *testing.T) {
-	c := newCluster(t, "app1", "app2")
-	c.mustSync()
-	before := filesynctest.Snapshot(t, c.path("app1", ""))
-	c.opts.Delete, c.opts.MaxDelete = true, "100%"
-	c.write("admin", "config/env.mosparo.php", strings.Replace(env, "1", "22", 1))
-	c.write("admin", "var/data/new/deep/x", "x")
-	c.write("admin", "var/data/new/changed", "x")
-	c.remove("admin", "public/resources/u")
-	c.remove("admin", "var/data/geoip2/a.mmdb")
-	c.write("admin", "var/data/geoip2/a.mmdb/now/a/folder", "x")
-	c.remove("admin", "var/data/import")
-	c.write("admin", "var/data/import", "now a file")
-	c.remove("admin", "var/data/link")
-	must(t, os.Symlink("elsewhere", c.path("admin", "var/data/link")))
-	must(t, os.Chmod(c.path("admin", "public/resources/mappings.php"), 0o600))
-	c.mustSync()
-	after := filesynctest.Snapshot(t, c.path("app1", ""))
-	if d := cmp.Diff(before, after); d == "" {
-		t.Fatal("nothing was changed")
-	}
-	c.write("app1", "var/data/new/changed", "changed since")
-	run := fmt.Sprintf("run%d", c.runs)
-
-	f, err := filesync.GatherUndo(t.Context(), c.opts, "")
-	must(t, err)
-	if f.Run != run || len(f.Targets) != 2 {
-		t.Fatalf("run %s on %d nodes, want %s", f.Run, len(f.Targets), run)
-	}
-	p, warnings, err := filesync.PlanUndo(f, c.opts)
-	must(t, err)
-	_, err = filesync.Apply(t.Context(), p, ops.ApplyOptions{})
-	must(t, err)
-	c.want("app2", before)
-	c.want("app1", with(before, "var/data/new/changed", "changed since"))
-	if len(warnings) != 1 || !strings.Contains(warnings[0].Message, "var/data/new/changed was changed since, and stays") {
-		t.Errorf("warnings = %v", warnings)
-	}
-	if st, err := os.Stat(c.path("app2", "public/resources/mappings.php")); err != nil || st.Mode().Perm() != 0o644 {
-		t.Errorf("mode was not restored: %v, %v", st, err)
-	}
-	// The undo can be undone, by name.
-	status := filesync.ReadStatus(t.Context(), c.opts)
-	last := status[len(status)-1]
-	if last.Node != "app2" || last.Err != nil || len(last.Generations) != 2 || !strings.HasSuffix(last.Generations[0], "-undo") || last.Unfinished {
-		t.Fatalf("status = %+v", status)
-	}
-	f, err = filesync.GatherUndo(t.Context(), c.opts, last.Generations[0])
-	must(t, err)
-	p, _, err = filesync.PlanUndo(f, c.opts)
-	must(t, err)
-	_, err = filesync.Apply(t.Context(), p, ops.ApplyOptions{})
-	must(t, err)
-	c.want("app2", after)
-	// And the next sync finds nobody else's changes where there are none.
-	if w := c.mustSync(); len(w) != 0 {
-		t.Errorf("warnings of the next sync = %v", w)
-	}
-}
-
-func TestSyncUndoOfNothing(t *testing.T) {
-	c := newCluster(t, "app1")
-	if _, err := filesync.GatherUndo(t.Context(), c.opts, ""); err == nil || ops.HintOf(err) == "" {
-		t.Errorf("error = %v", err)
-	}
-	for _, run := range []string{"../../etc", "a/b", ".."} {
-		if _, err := filesync.GatherUndo(t.Context(), c.opts, run); ops.CodeOf(err) != ops.CodeUsage {
-			t.Errorf("run %q: %v", run, err)
-		}
-	}
-}
-
-func TestSyncKeepsSoManyGenerations(t *testing.T) {
-	c := newCluster(t, "app1")
-	c.opts.Deployment.Sync.Trash = 3
-	for i := range 6 {
-		c.write("admin", "var/data/n", strings.Repeat("x", i+1))
-		c.mustSync()
-	}
-	status := filesync.ReadStatus(t.Context(), c.opts)
-	if got := status[1].Generations; !slices.Equal(got, []string{"run4", "run5", "run6"}) {
-		t.Errorf("generations = %v", got)
-	}
-}
-
 func TestSyncCleansUpAfterAnUnfinishedRun(t *testing.T) {
 	c := newCluster(t, "app1")
 	c.mustSync()
@@ -545,7 +351,7 @@ func TestSyncCleansUpAfterAnUnfinishedRun(t *testing.T) {
 
 func TestSyncOneNodeFailsOthersGoOn(t *testing.T) {
 	c := newCluster(t, "app1", "app2", "app3")
-	c.opts.Connect = hosts{fail: map[string]bool{"app1": true}}
+	c.opts.Peers = filesync.NewPeers(hosts{fail: map[string]bool{"app1": true}}, nil)
 	must(t, os.MkdirAll(c.path("app2", ""), 0o755))
 	must(t, os.WriteFile(c.path("app2", "var"), nil, 0o644)) // in the way
 	warnings, err := c.sync()

@@ -1,0 +1,122 @@
+package filesync_test
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/mosparoctl/mosparoctl/ops"
+	"github.com/mosparoctl/mosparoctl/ops/filesync"
+	"github.com/mosparoctl/mosparoctl/ops/filesync/filesynctest"
+)
+
+func TestSyncReportsChangesBehindOurBack(t *testing.T) {
+	c := newCluster(t, "app1")
+	c.write("app1", "var/data/geoip2/a.mmdb", "older") // before the first sync nothing is known
+	if w := c.mustSync(); len(w) != 0 {
+		t.Errorf("warnings of the first sync = %v", w)
+	}
+	c.write("admin", "var/data/geoip2/a.mmdb", "newer")
+	if w := c.mustSync(); len(w) != 0 {
+		t.Errorf("warnings though nobody else changed anything = %v", w)
+	}
+	c.write("app1", "var/data/geoip2/a.mmdb", "edited by hand")
+	w := c.mustSync()
+	if len(w) != 1 || w[0].Node != "app1" || !strings.Contains(w[0].Message, "a.mmdb was changed there since the last sync") {
+		t.Errorf("warnings = %v", w)
+	}
+	c.want("app1", with(synced(), "var/data/geoip2/a.mmdb", "newer"))
+	kept, err := os.ReadFile(c.opts.Deployment.Node("app1").ManagePath(fmt.Sprintf("trash/run%d/files/var/data/geoip2/a.mmdb", c.runs)))
+	if err != nil || string(kept) != "edited by hand" {
+		t.Errorf("in the trash: %q, %v", kept, err)
+	}
+}
+
+func TestSyncUndo(t *testing.T) {
+	c := newCluster(t, "app1", "app2")
+	c.mustSync()
+	before := filesynctest.Snapshot(t, c.path("app1", ""))
+	c.opts.Delete, c.opts.MaxDelete = true, "100%"
+	c.write("admin", "config/env.mosparo.php", strings.Replace(env, "1", "22", 1))
+	c.write("admin", "var/data/new/deep/x", "x")
+	c.write("admin", "var/data/new/changed", "x")
+	c.remove("admin", "public/resources/u")
+	c.remove("admin", "var/data/geoip2/a.mmdb")
+	c.write("admin", "var/data/geoip2/a.mmdb/now/a/folder", "x")
+	c.remove("admin", "var/data/import")
+	c.write("admin", "var/data/import", "now a file")
+	c.remove("admin", "var/data/link")
+	must(t, os.Symlink("elsewhere", c.path("admin", "var/data/link")))
+	must(t, os.Chmod(c.path("admin", "public/resources/mappings.php"), 0o600))
+	c.mustSync()
+	after := filesynctest.Snapshot(t, c.path("app1", ""))
+	if d := cmp.Diff(before, after); d == "" {
+		t.Fatal("nothing was changed")
+	}
+	c.write("app1", "var/data/new/changed", "changed since")
+	run := fmt.Sprintf("run%d", c.runs)
+
+	f, err := filesync.GatherUndo(t.Context(), c.opts, "")
+	must(t, err)
+	if f.Run != run || len(f.Targets) != 2 {
+		t.Fatalf("run %s on %d nodes, want %s", f.Run, len(f.Targets), run)
+	}
+	p, warnings, err := filesync.PlanUndo(f, c.opts)
+	must(t, err)
+	_, err = filesync.Apply(t.Context(), p, ops.ApplyOptions{})
+	must(t, err)
+	c.want("app2", before)
+	c.want("app1", with(before, "var/data/new/changed", "changed since"))
+	if len(warnings) != 1 || !strings.Contains(warnings[0].Message, "var/data/new/changed was changed since, and stays") {
+		t.Errorf("warnings = %v", warnings)
+	}
+	if st, err := os.Stat(c.path("app2", "public/resources/mappings.php")); err != nil || st.Mode().Perm() != 0o644 {
+		t.Errorf("mode was not restored: %v, %v", st, err)
+	}
+	// The undo can be undone, by name.
+	status := filesync.ReadStatus(t.Context(), c.opts)
+	last := status[len(status)-1]
+	if last.Node != "app2" || last.Err != nil || len(last.Generations) != 2 || !strings.HasSuffix(last.Generations[0], "-undo") || last.Unfinished {
+		t.Fatalf("status = %+v", status)
+	}
+	f, err = filesync.GatherUndo(t.Context(), c.opts, last.Generations[0])
+	must(t, err)
+	p, _, err = filesync.PlanUndo(f, c.opts)
+	must(t, err)
+	_, err = filesync.Apply(t.Context(), p, ops.ApplyOptions{})
+	must(t, err)
+	c.want("app2", after)
+	// And the next sync finds nobody else's changes where there are none.
+	if w := c.mustSync(); len(w) != 0 {
+		t.Errorf("warnings of the next sync = %v", w)
+	}
+}
+
+func TestSyncUndoOfNothing(t *testing.T) {
+	c := newCluster(t, "app1")
+	if _, err := filesync.GatherUndo(t.Context(), c.opts, ""); err == nil || ops.HintOf(err) == "" {
+		t.Errorf("error = %v", err)
+	}
+	for _, run := range []string{"../../etc", "a/b", ".."} {
+		if _, err := filesync.GatherUndo(t.Context(), c.opts, run); ops.CodeOf(err) != ops.CodeUsage {
+			t.Errorf("run %q: %v", run, err)
+		}
+	}
+}
+
+func TestSyncKeepsSoManyGenerations(t *testing.T) {
+	c := newCluster(t, "app1")
+	c.opts.Deployment.Sync.Trash = 3
+	for i := range 6 {
+		c.write("admin", "var/data/n", strings.Repeat("x", i+1))
+		c.mustSync()
+	}
+	status := filesync.ReadStatus(t.Context(), c.opts)
+	if got := status[1].Generations; !slices.Equal(got, []string{"run4", "run5", "run6"}) {
+		t.Errorf("generations = %v", got)
+	}
+}
