@@ -14,19 +14,20 @@ import (
 // Wait. A server that is out already is left as it is. A node without the app role is none of the balancers' business: nil.
 // It refuses to take the last serving server unless Options.Force. When it fails or ctx ends, what it changed is put back.
 func (s *Set) Drain(ctx context.Context, node string) error {
-	_, err := s.drain(ctx, node)
+	_, _, err := s.drain(ctx, node)
 	return err
 }
 
-// drain does what Drain says; still reports balancers at which connections were left when Wait had passed.
-func (s *Set) drain(ctx context.Context, node string) (still []string, err error) {
+// drain does what Drain says; did is false where the node was out of rotation already, and still lists the balancers
+// at which connections were left when Wait had passed.
+func (s *Set) drain(ctx context.Context, node string) (did bool, still []string, err error) {
 	n, err := s.node(node)
 	if n == nil || err != nil {
-		return nil, err
+		return false, nil, err
 	}
 	changed, err := s.takeOut(ctx, n)
 	if err != nil {
-		return nil, errors.Join(err, s.putBack(ctx, n, changed))
+		return false, nil, errors.Join(err, s.putBack(ctx, n, changed))
 	}
 	type outcome struct {
 		name string
@@ -49,9 +50,9 @@ func (s *Set) drain(ctx context.Context, node string) (still []string, err error
 		}
 	}
 	if err != nil {
-		return nil, errors.Join(ops.NodeError(node, "drain", err), s.putBack(ctx, n, changed))
+		return false, nil, errors.Join(ops.NodeError(node, "drain", err), s.putBack(ctx, n, changed))
 	}
-	return still, nil
+	return len(changed) > 0, still, nil
 }
 
 // member is a node's server at one balancer.
@@ -147,15 +148,21 @@ func (s *Set) poll(ctx context.Context, limit time.Duration, done func() (bool, 
 // After a Drain of this process only what that Drain changed is put back: a server that was in maint stays there.
 // Without one, all are.
 func (s *Set) Ready(ctx context.Context, node string) error {
+	_, err := s.ready(ctx, node)
+	return err
+}
+
+// ready does what Ready says; did is false where the node was in rotation already.
+func (s *Set) ready(ctx context.Context, node string) (did bool, err error) {
 	n, err := s.node(node)
 	if n == nil || err != nil {
-		return err
+		return false, err
 	}
-	changed, err := s.putIn(ctx, n)
+	members, did, err := s.putIn(ctx, n)
 	if err != nil {
-		return err
+		return did, err
 	}
-	for _, m := range changed {
+	for _, m := range members {
 		var last Server
 		up, err := s.poll(ctx, m.Wait, func() (bool, error) {
 			srv, _, err := s.find(ctx, m.balancer, n)
@@ -163,17 +170,18 @@ func (s *Set) Ready(ctx context.Context, node string) error {
 			return err == nil && (srv.Up || srv.State == StateUnknown), err
 		})
 		if err != nil {
-			return ops.NodeError(node, "wait until it is up", err)
+			return did, ops.NodeError(node, "wait until it is up", err)
 		}
 		if !up {
-			return failed(m.balancer, node, "ready", ops.Errorf(ops.CodeFailed, "it is in rotation, but fails the balancer's check: %s", last.Detail).
+			return did, failed(m.balancer, node, "ready", ops.Errorf(ops.CodeFailed, "it is in rotation, but fails the balancer's check: %s", last.Detail).
 				WithHint("mosparoctl check --nodes %s --family http", node))
 		}
 	}
-	return nil
+	return did, nil
 }
 
-func (s *Set) putIn(ctx context.Context, n *inventory.Node) (changed []member, err error) {
+// putIn makes n ready at every balancer and lists its servers there; did reports whether any was not ready before.
+func (s *Set) putIn(ctx context.Context, n *inventory.Node) (members []member, did bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var errs []error
@@ -183,6 +191,7 @@ func (s *Set) putIn(ctx context.Context, n *inventory.Node) (changed []member, e
 		}
 		srv, _, err := s.find(ctx, b, n)
 		if err == nil && srv.State != StateReady {
+			did = true
 			err = s.change(ctx, member{b, srv.Name}, n, StateReady)
 		}
 		if err != nil {
@@ -190,10 +199,10 @@ func (s *Set) putIn(ctx context.Context, n *inventory.Node) (changed []member, e
 			errs = append(errs, err)
 			continue
 		}
-		changed = append(changed, member{b, srv.Name})
+		members = append(members, member{b, srv.Name})
 	}
 	if len(errs) == 0 {
 		delete(s.before, n.Name)
 	}
-	return changed, errors.Join(errs...)
+	return members, did, errors.Join(errs...)
 }

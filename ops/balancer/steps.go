@@ -44,9 +44,12 @@ func UndoOf(node string, facts []ops.Fact) *ops.Undo {
 func (s *Set) DrainStep(id, node string, undo *ops.Undo) ops.Step {
 	return ops.Step{ID: id, Node: node, Title: "take out of rotation", Changes: s.changes("drain"), Undo: undo, Cancel: true,
 		Do: func(ctx context.Context, report ops.Reporter) error {
-			still, err := s.drain(ctx, node)
+			did, still, err := s.drain(ctx, node)
 			if err != nil {
 				return err
+			}
+			if !did {
+				return ops.ErrNothingToDo
 			}
 			for _, b := range still {
 				report.Warnf("balancer %s: connections were still open when the time to wait was over", b)
@@ -58,7 +61,13 @@ func (s *Set) DrainStep(id, node string, undo *ops.Undo) ops.Step {
 // ReadyStep puts node back into rotation and settles the steps named.
 func (s *Set) ReadyStep(id, node string, settles ...string) ops.Step {
 	return ops.Step{ID: id, Node: node, Title: "put back into rotation", Changes: s.changes("ready"), Settles: settles,
-		Do: func(ctx context.Context, _ ops.Reporter) error { return s.Ready(ctx, node) }}
+		Do: func(ctx context.Context, _ ops.Reporter) error {
+			did, err := s.ready(ctx, node)
+			if err == nil && !did {
+				return ops.ErrNothingToDo
+			}
+			return err
+		}}
 }
 
 func (s *Set) changes(action string) []ops.Change {

@@ -92,7 +92,7 @@ func fileFaults() []fault {
 		{"no release", func(r *rig) { _ = os.Remove(filepath.Join(r.machines[1].root, "current")) }, "files-release", Fail, "app1", "leads nowhere"},
 		{"no manifest", func(r *rig) { r.machines[1].remove(".mosparoctl-manifest") }, "files-release", Fail, "app1", "not completed"},
 		{"other release", func(r *rig) {
-			r.machines[2].write(".mosparoctl-release", `{"id":"r0","kind":"mosparo","version":"1.5.3","digest":"def"}`)
+			r.machines[2].write(".mosparoctl-release", `{"id":"r0","kind":"mosparo","version":"1.5.3","digest":"`+strings.Repeat("cd", 32)+`"}`)
 		}, "files-release", Fail, "app2", "release r0 differs from admin1"},
 		{"torn release info", func(r *rig) { r.machines[2].write(".mosparoctl-release", `{"id":"r0`) }, "files-release", Fail, "app2", "can't be read"},
 		{"update not finished", func(r *rig) { r.machines[1].edit("src/Kernel.php", "1.5.4", "1.5.5") }, "files-version", Fail, "app1", "code 1.5.5"},
@@ -311,7 +311,7 @@ func TestRightThings(t *testing.T) {
 		{"not compiled yet", "files-cache", func(r *rig) { r.machines[1].remove("var/cache/prod") }},
 		{"a release that is not mosparo", "files-version", func(r *rig) {
 			for _, m := range r.machines {
-				m.write(".mosparoctl-release", `{"id":"r1","kind":"any","digest":"abc"}`)
+				m.write(".mosparoctl-release", `{"id":"r1","kind":"any","digest":"`+strings.Repeat("ab", 32)+`"}`)
 				m.remove("src")
 				m.remove("config")
 			}

@@ -3,16 +3,15 @@ package health
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
-	"regexp"
 
 	"github.com/mosparoctl/mosparoctl/inventory"
+	"github.com/mosparoctl/mosparoctl/ops/release"
 )
 
 // releaseComplete looks at what current leads to.
 func releaseComplete() Check {
-	return question[releaseInfo]{
+	return question[release.Info]{
 		Info: Info{
 			Name: "files-release", Family: FamilyFiles,
 			Title: "Does every node run the same complete release?",
@@ -20,11 +19,11 @@ func releaseComplete() Check {
 			Mend:  deployHint,
 		},
 		nodes: func(n *inventory.Node) bool { return n.Paths.Root != "" },
-		ask: func(ctx context.Context, n *node) (releaseInfo, error) {
+		ask: func(ctx context.Context, n *node) (release.Info, error) {
 			if _, err := n.stat(ctx, n.InstallPath()+"/."); errors.Is(err, fs.ErrNotExist) {
-				return releaseInfo{}, failf(deployHint, "%s leads nowhere: there is no release", n.InstallPath())
+				return release.Info{}, failf(deployHint, "%s leads nowhere: there is no release", n.InstallPath())
 			} else if err != nil {
-				return releaseInfo{}, err
+				return release.Info{}, err
 			}
 			r, err := n.releaseOf(ctx)
 			if err != nil || r.ID == "" {
@@ -35,10 +34,10 @@ func releaseComplete() Check {
 			}
 			return r, nil
 		},
-		judge: func(_ context.Context, v *verdicts, answers []answer[releaseInfo]) {
+		judge: func(_ context.Context, v *verdicts, answers []answer[release.Info]) {
 			differ := compare(v, answers, Fail, deployHint,
-				func(r releaseInfo) string { return r.Digest },
-				func(r releaseInfo) string {
+				func(r release.Info) string { return r.Digest },
+				func(r release.Info) string {
 					if r.ID == "" {
 						return "an installation that was not deployed by mosparoctl"
 					}
@@ -54,10 +53,6 @@ func releaseComplete() Check {
 // versions of one node.
 type versions struct{ code, installed string }
 
-// kernelVersion finds the version in mosparo's src/Kernel.php: the first constant whose name ends in VERSION and is not
-// the major version.
-var kernelVersion = regexp.MustCompile(`(?i)\bconst\s+(?:string\s+)?\w*version\s*=\s*['"]([0-9]+\.[0-9]+\.[0-9A-Za-z.+-]+)['"]`)
-
 // codeVersion compares the version in the code, that in the configuration, and the nodes with each other.
 func codeVersion() Check {
 	return question[versions]{
@@ -72,22 +67,18 @@ func codeVersion() Check {
 			if err := n.mosparo(ctx); err != nil {
 				return versions{}, err
 			}
-			raw, err := n.read(ctx, n.file("src/Kernel.php"))
+			code, err := release.KernelVersion(ctx, n.host, n.file("src/Kernel.php"))
 			if errors.Is(err, fs.ErrNotExist) {
 				return versions{}, failf(deployHint, "%s is missing: mosparo's code is not complete", n.file("src/Kernel.php"))
 			}
 			if err != nil {
 				return versions{}, err
 			}
-			m := kernelVersion.FindSubmatch(raw)
-			if m == nil {
-				return versions{}, fmt.Errorf("%s states no version", n.file("src/Kernel.php"))
-			}
 			c, err := n.configuration(ctx)
 			if err != nil {
 				return versions{}, err
 			}
-			return versions{code: string(m[1]), installed: c.Text("mosparo_installed_version")}, nil
+			return versions{code: code, installed: c.Text("mosparo_installed_version")}, nil
 		},
 		judge: func(_ context.Context, v *verdicts, answers []answer[versions]) {
 			ref := reference(answers, func(x versions) string { return x.code })

@@ -2,7 +2,6 @@ package health
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +13,7 @@ import (
 	"github.com/mosparoctl/mosparoctl/inventory"
 	"github.com/mosparoctl/mosparoctl/ops"
 	"github.com/mosparoctl/mosparoctl/ops/envfile"
+	"github.com/mosparoctl/mosparoctl/ops/release"
 )
 
 // fileLimit bounds every file that is read whole.
@@ -35,7 +35,7 @@ type node struct {
 
 	config  lazy[configFile]
 	env     lazy[envFiles]
-	release lazy[releaseInfo]
+	release lazy[release.Info]
 	php     lazy[phpFacts]
 	db      lazy[dbFacts]
 }
@@ -134,14 +134,6 @@ func (l *lazy[T]) get(ctx context.Context, read func(context.Context) (T, error)
 	return l.val, l.err
 }
 
-// releaseInfo is what a release says of itself, in the file that a deploy writes into it.
-type releaseInfo struct {
-	ID      string `json:"id"`
-	Kind    string `json:"kind"` // "mosparo" or "any"
-	Version string `json:"version"`
-	Digest  string `json:"digest"`
-}
-
 // Names at the root of a release, as ops/release writes them.
 const (
 	releaseInfoFile = ".mosparoctl-release"
@@ -149,17 +141,17 @@ const (
 )
 
 // releaseOf reads the info of the running release; zero for an installation that no deploy has made.
-func (n *node) releaseOf(ctx context.Context) (releaseInfo, error) {
-	return n.release.get(ctx, func(ctx context.Context) (releaseInfo, error) {
-		var r releaseInfo
+func (n *node) releaseOf(ctx context.Context) (release.Info, error) {
+	return n.release.get(ctx, func(ctx context.Context) (release.Info, error) {
 		raw, err := n.read(ctx, n.file(releaseInfoFile))
 		if errors.Is(err, fs.ErrNotExist) {
-			return r, nil
+			return release.Info{}, nil
 		}
 		if err != nil {
-			return r, err
+			return release.Info{}, err
 		}
-		if err := json.Unmarshal(raw, &r); err != nil {
+		r, err := release.ParseInfo(raw)
+		if err != nil {
 			return r, failf(deployHint, "%s can't be read: %v", n.file(releaseInfoFile), err)
 		}
 		return r, nil
@@ -172,7 +164,7 @@ const deployHint = "mosparoctl deploy SOURCE"
 // mosparo says errNotConcerned of a node whose release is not mosparo, but any tree of files.
 func (n *node) mosparo(ctx context.Context) error {
 	r, err := n.releaseOf(ctx)
-	if err == nil && r.Kind == "any" {
+	if err == nil && r.Kind == release.KindAny {
 		return errNotConcerned
 	}
 	return err

@@ -142,21 +142,3 @@ func TestOneLine(t *testing.T) {
 		t.Errorf("%d runes", len([]rune(got)))
 	}
 }
-
-func TestKernelVersion(t *testing.T) {
-	for in, want := range map[string]string{
-		"class Kernel { const MAJOR_VERSION = '1.5'; const VERSION = '1.5.4'; }": "1.5.4",
-		`final public const string VERSION = "2.0.0-beta.1";`:                    "2.0.0-beta.1",
-		"const\n  MOSPARO_VERSION='1.5.4';":                                      "1.5.4",
-		"const VERSION = '1.5'; // no third number is no version":                "",
-		"protected const Version = self::MAJOR . '.4';":                          "",
-	} {
-		got := ""
-		if m := kernelVersion.FindStringSubmatch(in); m != nil {
-			got = m[1]
-		}
-		if got != want {
-			t.Errorf("%s: got %q, want %q", in, got, want)
-		}
-	}
-}

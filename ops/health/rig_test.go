@@ -192,7 +192,7 @@ func (r *rig) addMachine(name string) *machine {
 		m.write(name, "mmdb")
 	}
 	m.write(".mosparoctl-manifest", "manifest")
-	m.write(".mosparoctl-release", `{"id":"r1","kind":"mosparo","version":"1.5.4","digest":"abc"}`)
+	m.write(".mosparoctl-release", `{"id":"r1","kind":"mosparo","version":"1.5.4","digest":"`+strings.Repeat("ab", 32)+`"}`)
 	for _, name := range []string{"src/Kernel.php", "composer.lock", ".mosparoctl-release"} {
 		m.age(name, time.Hour)
 	}
