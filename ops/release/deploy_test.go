@@ -179,6 +179,11 @@ func TestRollback(t *testing.T) {
 		t.Errorf("got %v, want the changed file named", err)
 	}
 	l.mustBeOn("1.5.3")
+	// A deploy has the content at hand and repairs it.
+	if p := l.mustDeploy(l.tree("1.5.4", 5)); p.Release.ID != facts.Nodes[0].Previous {
+		t.Errorf("deployed as %s, want the stored release", p.Release.ID)
+	}
+	l.mustBeOn("1.5.4")
 }
 
 func TestPruneKeepsActiveAndPrevious(t *testing.T) {
@@ -204,6 +209,38 @@ func TestPruneKeepsActiveAndPrevious(t *testing.T) {
 		if err == nil && !p.Plan.Empty() {
 			t.Errorf("prune %+v would remove:\n%s", o, l.text(p))
 		}
+	}
+}
+
+func TestAnotherSharedPathIsAnotherRelease(t *testing.T) {
+	l := newLab(t, t.TempDir(), 1)
+	first := l.mustDeploy(l.tree("1.5.4", 3)).Release.ID
+	l.now = l.now.Add(time.Hour)
+	l.d.Release.Shared = []string{"public/uploads"}
+	src, err := l.manager().OpenSource(t.Context(), SourceSpec{Path: l.tree("1.5.4", 3)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	facts, err := l.manager().Read(t.Context(), l.d.Nodes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := l.manager().PlanDeploy(facts, src, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.apply(p); err != nil {
+		t.Fatal(err)
+	}
+	if p.Release.ID == first {
+		t.Error("the release without the link is kept")
+	}
+	link := filepath.Join(l.d.Nodes[0].InstallPath(), "public/uploads")
+	if target, err := os.Readlink(link); err != nil || target != "../../../shared/public/uploads" {
+		t.Errorf("%s leads to %q, %v", link, target, err)
+	}
+	if st, err := os.Stat(link); err != nil || !st.IsDir() {
+		t.Error(err)
 	}
 }
 

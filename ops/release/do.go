@@ -115,8 +115,21 @@ func (b *builder) doPublish(n *NodeFacts) stepFunc {
 		if err := writeDescription(ctx, host, staging, b.target, want, n.Owner); err != nil {
 			return err
 		}
+		if err := flush(ctx, host, staging); err != nil {
+			return err
+		}
 		return host.Rename(ctx, staging, b.at(n, ""))
 	}
+}
+
+// flush has the node write to its disk what was written so far, so that a power cut after the switch finds whole files. A
+// node that has no such command, or runs none, is left to its file system.
+func flush(ctx context.Context, host ops.Host, dir string) error {
+	_, err := host.Run(ctx, ops.Command{Argv: []string{"sync", "-f", dir}})
+	if ctx.Err() != nil || ops.CodeOf(err) == ops.CodeUnreachable {
+		return err
+	}
+	return nil
 }
 
 // compare scans dir with all hashes and lists how it differs from want.
@@ -170,22 +183,36 @@ func (m *Manager) makeShared(ctx context.Context, host ops.Host, n *NodeFacts, s
 	return nil
 }
 
-// doVerify verifies a stored release against its manifest.
+// doVerify verifies a stored release against its manifest. A deploy has the content at hand and repairs what was damaged,
+// which it may, since the release is not active.
 func (b *builder) doVerify(n *NodeFacts) stepFunc {
-	return func(ctx context.Context, _ ops.Reporter) error {
+	return func(ctx context.Context, report ops.Reporter) error {
 		host, peer, err := b.m.reach(ctx, n)
 		if err != nil {
 			return err
 		}
 		dir := b.at(n, "")
 		want, err := readManifest(ctx, host, dir)
+		if b.src != nil {
+			want, err = b.m.tree(b.src, b.target, n.Node, n.Owner)
+		}
 		if err != nil {
 			return err
 		}
 		wrong, err := compare(ctx, peer, dir, want)
+		if err == nil && len(wrong) > 0 && b.src != nil {
+			report.Warnf("not as stored, sending again: %s", describe(wrong))
+			if _, err := filesync.Transfer(ctx, b.src.peer, b.src.root, peer, dir, wrong, filesync.Options{AllowOutside: true}); err != nil {
+				return err
+			}
+			if err := writeDescription(ctx, host, dir, b.target, want, n.Owner); err != nil {
+				return err
+			}
+			wrong, err = compare(ctx, peer, dir, want)
+		}
 		if err == nil && len(wrong) > 0 {
 			err = ops.Errorf(ops.CodeFailed, "release %s is not what was stored: %s", b.target.ID, describe(wrong)).
-				WithHint("mosparoctl prune --release %s, then deploy it anew", b.target.ID)
+				WithHint("deploy the archive it came from (%s) again, with --downgrade if it is older", b.target.Source)
 		}
 		return err
 	}

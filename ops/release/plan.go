@@ -25,11 +25,11 @@ const defaultKeep = 5
 
 // Options narrows and overrides a deploy or a rollback.
 type Options struct {
-	ID        string   // of the release; deploy: "" makes one, rollback: "" means the previous one
-	Nodes     []string // names; nil: all
-	Downgrade bool     // deploy an older version than the one that runs
-	NoMigrate bool     // leave the database alone
-	NoHooks   bool     // run no hooks
+	ID        string   `json:"id,omitempty"`         // of the release; deploy: "" makes one, rollback: "" means the previous one
+	Nodes     []string `json:"nodes,omitempty"`      // names; nil: all
+	Downgrade bool     `json:"downgrade,omitempty"`  // deploy an older version than the one that runs
+	NoMigrate bool     `json:"no_migrate,omitempty"` // leave the database alone
+	NoHooks   bool     `json:"no_hooks,omitempty"`   // run no hooks
 }
 
 // Planned is a plan with what an operator should know beside it.

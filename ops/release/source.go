@@ -125,7 +125,7 @@ func open(ctx context.Context, s *Source, host ops.Host, o SourceOptions) (*Sour
 		return nil, err
 	}
 	s.Manifest = m.WithOwner(filesync.AnyID, filesync.AnyID)
-	s.Digest = contentDigest(s.Manifest)
+	s.Digest = contentDigest(s.Manifest, shared)
 	return s, s.findFolders(ctx, shared)
 }
 
@@ -224,9 +224,12 @@ func readAll(ctx context.Context, host ops.FileReader, name string, limit int64)
 }
 
 // contentDigest hashes what a release is made of, times and owners left out: the same content has the same digest wherever
-// it was unpacked.
-func contentDigest(m *filesync.Manifest) string {
+// it was unpacked. The shared paths count, since the release will hold links to them.
+func contentDigest(m *filesync.Manifest, shared []sharedPath) string {
 	h := sha256.New()
+	for _, s := range shared {
+		fmt.Fprintf(h, "shared %q\n", s.path)
+	}
 	for e := range m.All() {
 		fmt.Fprintf(h, "%q %o %d %s %q\n", e.Path, uint32(e.Mode&(fs.ModeType|fs.ModePerm)), e.Size, e.Hash, e.Target)
 	}
