@@ -149,3 +149,9 @@ type CleanupRun struct {
 	DeletedSubmissions int64
 	Took               time.Duration
 }
+
+// Expiry says which submissions a cleanup deletes: all that were submitted before Submitted, and those of before Unverified
+// that are no spam and were never verified.
+type Expiry struct {
+	Submitted, Unverified time.Time
+}

@@ -95,20 +95,14 @@ func (s *Store) DeleteRestrictions(ctx context.Context, now time.Time) error {
 	return err
 }
 
-// Expiry says which submissions a cleanup deletes: all that were submitted before Submitted, and those of before Unverified
-// that are no spam and were never verified.
-type Expiry struct {
-	Submitted, Unverified time.Time
-}
-
-// expired is the condition for Expiry; what was not decided to be spam or not goes by the first rule only.
+// expired is the condition for a protection.Expiry; what was not decided to be spam or not goes by the first rule only.
 const expired = "(x.`submitted_at` < ? OR (x.`submitted_at` < ? AND COALESCE(x.`spam`, 1) = 0 AND x.`valid` IS NULL))"
 
 // DeleteSubmissions deletes up to limit expired submissions together with their tokens and everything that hangs on them.
 // A token goes only with all of its submissions. It returns how many tokens and submissions went, and the id to continue
 // after; 0 means that there is nothing more. (PHP takes any candidates each time, so a page of such as must stay ends
 // its cleanup early.)
-func (s *Store) DeleteSubmissions(ctx context.Context, e Expiry, after int64, limit int) (tokens, submissions, next int64, err error) {
+func (s *Store) DeleteSubmissions(ctx context.Context, e protection.Expiry, after int64, limit int) (tokens, submissions, next int64, err error) {
 	args := []any{after, s.stamp(e.Submitted), s.stamp(e.Unverified), limit}
 	var ids []int64 // tokens with an expired submission, in the order of their ids
 	err = s.b.read(ctx, "find expired submissions", func(ctx context.Context, q querier) (err error) {
@@ -139,7 +133,7 @@ const deleteAtOnce = 100
 
 // deleteTokens deletes those of the given tokens that have no submission to keep. That is decided again under the lock of
 // the tokens, since a visitor may check one of them meanwhile.
-func (s *Store) deleteTokens(ctx context.Context, e Expiry, ids []int64) (tokens, submissions int64, err error) {
+func (s *Store) deleteTokens(ctx context.Context, e protection.Expiry, ids []int64) (tokens, submissions int64, err error) {
 	err = s.b.write(ctx, "delete expired submissions", func(ctx context.Context, q querier) (err error) {
 		tokens, submissions = 0, 0
 		in, args := inList(ids)

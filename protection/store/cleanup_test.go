@@ -56,7 +56,7 @@ func testCleanup(t *testing.T, s *Store) {
 		return err
 	}))
 
-	e := Expiry{Submitted: testNow.AddDate(0, 0, -14), Unverified: testNow.Add(-24 * time.Hour)}
+	e := protection.Expiry{Submitted: testNow.AddDate(0, 0, -14), Unverified: testNow.Add(-24 * time.Hour)}
 	var deletedTokens, deletedSubs, after int64
 	for page := 0; ; page++ {
 		if page > 20 {
