@@ -143,7 +143,7 @@ func (s *sftpClient) startError(err error, stderr string) error {
 	}
 	hint := "sshd on the node needs a line such as: Subsystem sftp internal-sftp"
 	if h.become.user != "" {
-		hint = "install openssh-sftp-server on the node, or set ssh.sftpServer in the inventory"
+		hint = "install openssh-sftp-server on the node, or set ssh.sftp_server in the inventory"
 	}
 	return ops.Errorf(ops.CodeUnreachable, "%w", err).WithHint("%s", hint)
 }

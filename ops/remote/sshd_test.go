@@ -20,6 +20,7 @@ import (
 	"github.com/mosparoctl/mosparoctl/inventory"
 	"github.com/mosparoctl/mosparoctl/ops"
 	"github.com/mosparoctl/mosparoctl/ops/opstest"
+	"github.com/mosparoctl/mosparoctl/ops/remote"
 	"github.com/mosparoctl/mosparoctl/ops/remote/remotetest"
 )
 
@@ -213,5 +214,38 @@ func TestOpenSSHBecome(t *testing.T) {
 	info, err := h.Lstat(t.Context(), name)
 	if err != nil || info.UID == 0 {
 		t.Errorf("the file belongs to %d, %v", info.UID, err)
+	}
+}
+
+// The ssh client reaches a node with the arguments that are made for it, also through jump hosts that only the inventory knows.
+func TestOpenSSHClient(t *testing.T) {
+	front, frontNode := sshdNode(t)
+	middle, middleNode := sshdNode(t)
+	_, n := sshdNode(t)
+	key := readText(t, front.Key+".pub")
+	known := readText(t, n.SSH.KnownHosts)
+	for _, other := range []*inventory.Node{middleNode, n} {
+		writeText(t, filepath.Join(filepath.Dir(other.SSH.Identity), "authorized_keys"), key)
+	}
+	// A blank and a percent sign in a path are what quoting has to survive.
+	dir := filepath.Join(t.TempDir(), "a b%c")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	id, all := filepath.Join(dir, "id"), filepath.Join(dir, "all")
+	writeText(t, id, readText(t, front.Key))
+	n.SSH.Identity, n.SSH.KnownHosts = strings.ReplaceAll(id, "%", "%%"), strings.ReplaceAll(all, "%", "%%")
+	writeText(t, all, known+readText(t, frontNode.SSH.KnownHosts)+readText(t, middleNode.SSH.KnownHosts))
+	for _, jump := range []string{"", front.User + "@" + front.Addr, front.User + "@" + front.Addr + "," + middle.User + "@" + middle.Addr} {
+		n.SSH.Jump = jump
+		out, err := exec.Command("ssh", append(remote.ClientArgs(n), "echo hello")...).CombinedOutput()
+		if err != nil || string(out) != "hello\n" {
+			t.Errorf("jump %q: %q, %v\n%q", jump, out, err, remote.ClientArgs(n))
+		}
+	}
+	connect(t, n) // the same settings mean the same to a pool
+	writeText(t, all, known)
+	if out, err := exec.Command("ssh", append(remote.ClientArgs(n), "true")...).CombinedOutput(); err == nil || !strings.Contains(string(out), "Host key verification failed") {
+		t.Errorf("an unknown jump host: %q, %v", out, err)
 	}
 }
