@@ -31,6 +31,7 @@ type app struct {
 	graceful    bool // a plan is being applied: it ends by itself after stop
 	interrupted bool
 	log         *os.File
+	status      *int // exit status of a monitoring plugin, in place of the error's
 }
 
 func newApp(stdin io.Reader, stdout, stderr io.Writer) *app {
@@ -98,6 +99,9 @@ func (a *app) end(err error) int {
 	status := a.printer.End(err)
 	if a.log != nil {
 		_ = a.log.Close()
+	}
+	if err == nil && a.status != nil {
+		return *a.status
 	}
 	return status
 }

@@ -128,7 +128,7 @@ func (r Report) Verdict() Verdict {
 func (r Report) Unreachable() []string {
 	var nodes []string
 	for _, res := range r.Results {
-		if res.Name != nameReach {
+		if res.Name != NameReach {
 			continue
 		}
 		for _, e := range res.Evidence {

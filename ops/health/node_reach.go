@@ -9,7 +9,8 @@ import (
 	"github.com/mosparoctl/mosparoctl/ops"
 )
 
-const nameReach = "node-reach"
+// NameReach is the name of the check that fails where a node could not be reached.
+const NameReach = "node-reach"
 
 // reachSamples is how often the round trip is measured; the shortest counts.
 const reachSamples = 3
@@ -18,7 +19,7 @@ const reachSamples = 3
 func reach() Check {
 	return question[time.Duration]{
 		Info: Info{
-			Name: nameReach, Family: FamilyNode,
+			Name: NameReach, Family: FamilyNode,
 			Title: "Can every node be reached and run commands?",
 			Why:   "A node that can't be reached gets no deploys, no synchronised files and no checks, and may serve visitors all the same.",
 			Mend:  "mosparoctl ssh NODE",

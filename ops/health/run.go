@@ -65,6 +65,20 @@ func (f Filter) validate() error {
 	return nil
 }
 
+// List describes the checks that f chooses.
+func List(f Filter) ([]Info, error) {
+	if err := f.validate(); err != nil {
+		return nil, err
+	}
+	var infos []Info
+	for _, c := range Checks() {
+		if i := c.About(); f.match(i) {
+			infos = append(infos, i)
+		}
+	}
+	return infos, nil
+}
+
 // disabled reports whether the inventory turns the check off, by name, pattern or family.
 func disabled(d *inventory.Deployment, i Info) bool {
 	return slices.ContainsFunc(d.Check.Disabled, func(p string) bool {
