@@ -177,6 +177,7 @@ func TestProveFindsPlantedCollisions(t *testing.T) {
 	}
 }
 
+// What Debian's cron 3.0pl1 did in these nights under a fast clock (libfaketime), read from its log.
 func TestSimulateAtClockChanges(t *testing.T) {
 	run := func(fields string, from, to time.Time, g *Guard) []string {
 		f, err := ParseFields(fields)
@@ -199,6 +200,10 @@ func TestSimulateAtClockChanges(t *testing.T) {
 		{"30 2 * * *", spring, []string{"01:00"}},                   // made up for
 		{"30 * * * *", spring, []string{"00:30", "01:30", "02:30"}}, // follows the clock
 		{"30 1,3 * * *", spring, []string{"00:30", "01:30"}},
+		{"0 3 * * *", spring, []string{"01:00"}},
+		{"*/20 2 * * *", spring, nil},
+		{"0 3 * * *", autumn, []string{"02:00"}},
+		{"0-59/20 1,2,3 * * *", autumn, []string{"00:00", "00:20", "00:40", "02:00", "02:20", "02:40"}},
 		{"30 2 * * *", autumn, []string{"00:30"}}, // not again
 		{"30 * * * *", autumn, []string{"00:30", "01:30", "02:30"}},
 		{"*/30 2 * * *", autumn, []string{"00:00", "00:30", "01:00", "01:30"}},

@@ -84,8 +84,7 @@ func (p *phpParser) end() error {
 	if err := p.space(); err != nil {
 		return err
 	}
-	if p.take("?>") {
-		closed = true
+	if p.take("?>") { // closes the statement too
 		if rest := p.src[p.pos:]; rest != "" && rest != "\n" && rest != "\r\n" {
 			return p.errorf(p.pos, "text after ?> would be sent to visitors")
 		}

@@ -88,7 +88,8 @@ func (m Masker) url(value string) string {
 		return value
 	}
 	rest, query, hasQuery := strings.Cut(rest, "?")
-	authority, path, hasPath := rest, "", false
+	var authority, path string
+	var hasPath bool
 	// A password may hold an unescaped slash: the user info ends at the last @.
 	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
 		info := rest[:at]
