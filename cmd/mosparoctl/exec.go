@@ -1,0 +1,157 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mosparoctl/mosparoctl/inventory"
+	"github.com/mosparoctl/mosparoctl/ops"
+)
+
+// execOptions are the flags of exec.
+type execOptions struct {
+	dir     string
+	shell   bool
+	login   bool
+	timeout time.Duration
+}
+
+func newExec(a *app) *cobra.Command {
+	var o execOptions
+	cmd := &cobra.Command{
+		Use:   "exec [flags] -- COMMAND [ARG]...",
+		Short: "Run a command on nodes",
+		Long: `exec runs a command on all nodes, or on those that --nodes, --role and --group choose, side by side, and prints each line of
+output with the node's name in front. Where the inventory says become, it runs under sudo.
+
+Arguments reach the command as they are: no shell reads them again. --shell gives them to sh as one script, for pipes and the like.
+Secrets do not belong on a command line, which the nodes' process lists show.`,
+		Example: `  mosparoctl exec -- uptime
+  mosparoctl exec --role app --dir current -- php bin/console about
+  mosparoctl exec --shell -- 'df -h / | tail -n 1'`,
+		Annotations: exits(ops.CodePartial, ops.CodeInvalid, ops.CodeUnreachable),
+		Args:        cobra.MinimumNArgs(1),
+		RunE:        func(cmd *cobra.Command, args []string) error { return runExec(cmd.Context(), a, o, args) },
+	}
+	f := cmd.Flags()
+	f.SetInterspersed(false)
+	f.StringVar(&o.dir, "dir", "", "run in this `folder`; a relative one is below the node's root")
+	f.BoolVar(&o.shell, "shell", false, "the arguments are a script for sh")
+	f.BoolVar(&o.login, "as-login", false, "run as the login user even where the inventory says become")
+	f.DurationVar(&o.timeout, "timeout", 0, "end the command after this `time`, such as 30s (default: no limit)")
+	return cmd
+}
+
+func runExec(ctx context.Context, a *app, o execOptions, argv []string) error {
+	s, err := a.open()
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	if o.shell {
+		argv = []string{"sh", "-c", strings.Join(argv, " ")}
+	}
+	errs := s.forNodes(ctx, s.nodes, func(ctx context.Context, h ops.Host, n *inventory.Node) error {
+		if o.timeout > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, o.timeout)
+			defer cancel()
+		}
+		show := func(line string) {
+			a.printer.Emit(ops.Event{Kind: ops.Output, Op: "exec", Node: n.Name, Message: line})
+		}
+		out, errOut := &lineWriter{emit: show}, &lineWriter{emit: show}
+		_, err := h.Run(ctx, ops.Command{Argv: argv, Dir: below(n, o.dir), Stdout: out, Stderr: errOut, AsLogin: o.login})
+		out.flush()
+		errOut.flush()
+		return execError(err)
+	})
+	for i, err := range errs {
+		if err != nil {
+			a.printer.Emit(ops.Event{Kind: ops.Failed, Op: "exec", Node: s.nodes[i].Name, Error: nodeText(err, s.nodes[i].Name), Hint: ops.HintOf(err), Code: ops.CodeOf(err)})
+		}
+	}
+	if ctx.Err() != nil {
+		return &ops.Error{Code: ops.CodeInterrupted, Op: "exec", Err: errors.New("interrupted before all nodes were done")}
+	}
+	return partialError(errs)
+}
+
+// execError shortens what is printed beside the command's own output anyway.
+func execError(err error) error {
+	var exit *ops.ExitError
+	if errors.As(err, &exit) {
+		return ops.Errorf(ops.CodeFailed, "exit status %d", exit.Status)
+	}
+	return err
+}
+
+// nodeText is err without the node's name in front, which the printer puts there.
+func nodeText(err error, node string) string { return strings.TrimPrefix(err.Error(), node+": ") }
+
+// below is dir on the node: relative to its root.
+func below(n *inventory.Node, dir string) string {
+	if dir == "" || strings.HasPrefix(dir, "/") {
+		return dir
+	}
+	return strings.TrimSuffix(n.Paths.Root, "/") + "/" + dir
+}
+
+// maxLine is where a line without an end is broken.
+const maxLine = 64 << 10
+
+// lineWriter cuts what is written into lines. It is used by one goroutine at a time.
+type lineWriter struct {
+	emit func(line string)
+	held []byte
+}
+
+func (w *lineWriter) Write(p []byte) (int, error) {
+	w.held = append(w.held, p...)
+	for {
+		i := bytes.IndexByte(w.held, '\n')
+		if i < 0 && len(w.held) < maxLine {
+			return len(p), nil
+		}
+		if i < 0 {
+			w.emit(printable(string(w.held)))
+			w.held = w.held[:0]
+			return len(p), nil
+		}
+		w.emit(printable(string(w.held[:i])))
+		w.held = append(w.held[:0], w.held[i+1:]...)
+	}
+}
+
+// flush emits a last line that has no end.
+func (w *lineWriter) flush() {
+	if len(w.held) > 0 {
+		w.emit(printable(string(w.held)))
+		w.held = nil
+	}
+}
+
+// printable shows control characters as what they are: what a node prints must not steer the operator's terminal.
+func printable(line string) string {
+	line = strings.TrimSuffix(line, "\r")
+	if strings.IndexFunc(line, control) < 0 {
+		return line
+	}
+	var b strings.Builder
+	for _, r := range line {
+		if control(r) {
+			b.WriteString("\\x" + string("0123456789abcdef"[r>>4&15]) + string("0123456789abcdef"[r&15]))
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// control reports whether r is one of the C0 or C1 control characters, but for the tab.
+func control(r rune) bool { return r < ' ' && r != '\t' || r >= 0x7f && r < 0xa0 }
