@@ -106,10 +106,17 @@ type NodeDiff struct {
 }
 
 // PlanApply plans the crontabs of the nodes for the schedule o. It is pure but for the steps, which reach nodes through
-// conn. It refuses a node whose clock is not in the zone that the schedule was made for.
+// conn. It refuses a node whose clock is not in the zone that the schedule was made for, and a choice of nodes that
+// leaves out one whose starts have to move.
 func PlanApply(d *inventory.Deployment, o *Overview, states map[string]*NodeState, nodes []*inventory.Node, conn ops.Connector) (*ops.Plan, []NodeDiff, error) {
 	if !o.Proof.OK() {
 		return nil, nil, ops.Errorf(ops.CodeFailed, "the schedule does not keep its promise: %s", o.Proof)
+	}
+	for _, m := range o.Moved {
+		if !slices.ContainsFunc(nodes, func(n *inventory.Node) bool { return n.Name == m.Node }) {
+			return nil, nil, ops.Errorf(ops.CodeInvalid, "the others make room only if %s moves there too, and it is not among the chosen nodes", m.Job).
+				On(m.Node).WithHint("mosparoctl cron apply")
+		}
 	}
 	console := map[string][]string{}
 	for _, j := range o.Jobs {

@@ -346,6 +346,27 @@ func TestApplySeesAChangeAfterPlanning(t *testing.T) {
 	}
 }
 
+func TestApplyToSomeNodesKeepsThePromise(t *testing.T) {
+	f := newFleet(t, "web1", "web2", "web3")
+	f.mustApply()
+	f.d.Cron.Distance = 30 * time.Minute // with rule-packages all four slots are taken: somebody has to move
+	states := f.states()
+	o, err := Lay(f.d, states, date)
+	if err != nil || len(o.Moved) == 0 {
+		t.Fatalf("%v, moved %v", err, o.Moved)
+	}
+	for _, n := range f.d.Nodes {
+		moves := slices.ContainsFunc(o.Moved, func(s Slot) bool { return s.Node != n.Name })
+		_, _, err := PlanApply(f.d, o, states, []*inventory.Node{n}, f)
+		if refused := err != nil && strings.Contains(err.Error(), "not among the chosen nodes"); refused != moves {
+			t.Errorf("%s alone: %v, moved %v", n.Name, err, o.Moved)
+		}
+	}
+	if o := f.mustApply(); o.Proof.Least < 30*time.Minute {
+		t.Error(o.Proof)
+	}
+}
+
 func TestFileName(t *testing.T) {
 	for name, want := range map[string]string{"prod": "mosparoctl-prod", "My.Site (eu)": "mosparoctl-my-site-eu", "…": "mosparoctl"} {
 		if got := FileName(name); got != want {
