@@ -29,13 +29,13 @@ const (
 
 // Encode writes the canonical form of m. Special files have none and are an error.
 func (m *Manifest) Encode(w io.Writer) error {
-	b := bufio.NewWriter(w)
-	b.WriteString(manifestHeader + "\n")
+	b := bufio.NewWriter(w) // keeps its first error for Flush
+	fmt.Fprintln(b, manifestHeader)
 	for e := range m.All() {
 		if e.IsSpecial() {
 			return fmt.Errorf("write manifest: %q is a %s", e.Path, e.kind())
 		}
-		b.WriteString(e.encode())
+		fmt.Fprint(b, e.encode())
 	}
 	fmt.Fprintf(b, "end %d\n", m.Len())
 	return b.Flush()

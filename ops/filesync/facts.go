@@ -36,6 +36,7 @@ type Target struct {
 	Node        *inventory.Node
 	Tree        *Manifest // its sync paths with all that is in them
 	State       *Manifest // what the last sync left there; nil: nothing known
+	Damaged     bool      // what the last sync wrote down can't be read
 	Pending     *Manifest // what an unfinished sync was about to make; nil: there is none
 	Temps       []string  // absolute paths of temporary files that an unfinished run left
 	Generations []string  // of the trash, oldest first
@@ -231,11 +232,12 @@ func (o SyncOptions) readTarget(ctx context.Context, n *inventory.Node, paths []
 			return err
 		})
 		g.Go(func() (err error) {
-			t.State, err = readState(ctx, h, n.ManagePath(stateFile))
-			return err
-		})
-		g.Go(func() (err error) {
-			t.Pending, err = readState(ctx, h, n.ManagePath(pendingFile))
+			var state, pending bool
+			if t.State, state, err = readRecord(ctx, h, n.ManagePath(stateFile)); err != nil {
+				return err
+			}
+			t.Pending, pending, err = readRecord(ctx, h, n.ManagePath(pendingFile))
+			t.Damaged = state || pending
 			return err
 		})
 		g.Go(func() (err error) {

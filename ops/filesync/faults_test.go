@@ -47,10 +47,9 @@ func versionTree(v int) Tree {
 // lab is a source on this machine and one target behind SSH, whose server is made anew for every attempt, so that nothing
 // of an attempt that failed goes on behind the next one's back.
 type lab struct {
-	t      *testing.T
-	base   string
-	target *inventory.Node
-	d      *inventory.Deployment
+	t    *testing.T
+	base string
+	d    *inventory.Deployment
 }
 
 func newLab(t *testing.T) *lab {

@@ -2,7 +2,6 @@ package filesync
 
 import (
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -92,22 +91,28 @@ func (n *notifier) matters(name string) bool {
 func (n *notifier) refresh() {
 	_ = n.watcher.Add(n.root)
 	for _, p := range n.paths {
-		top := filepath.Join(n.root, filepath.FromSlash(p.Path))
-		for dir := filepath.Dir(top); len(dir) > len(n.root); dir = filepath.Dir(dir) {
-			_ = n.watcher.Add(dir)
+		for dir, _, ok := cutLast(p.Path); ok; dir, _, ok = cutLast(dir) {
+			_ = n.watcher.Add(filepath.Join(n.root, dir))
 		}
-		_ = filepath.WalkDir(top, func(name string, d fs.DirEntry, err error) error {
-			if err != nil || !d.IsDir() {
-				return nil
-			}
-			if rel, err := filepath.Rel(n.root, name); err == nil && n.exclude.Covers(filepath.ToSlash(rel), true) {
-				return filepath.SkipDir
-			}
-			if err := n.watcher.Add(name); err != nil && !os.IsNotExist(err) {
-				return filepath.SkipAll // no more watches to be had
-			}
-			return nil
-		})
+		n.add(p.Path)
+	}
+}
+
+// add watches a folder, relative to the root, and all below it.
+func (n *notifier) add(dir string) {
+	name := filepath.Join(n.root, filepath.FromSlash(dir))
+	st, err := os.Lstat(name)
+	if err != nil || !st.IsDir() || n.exclude.Covers(dir, true) || n.watcher.Add(name) != nil {
+		return
+	}
+	entries, err := os.ReadDir(name)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			n.add(dir + "/" + e.Name())
+		}
 	}
 }
 

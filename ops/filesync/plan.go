@@ -160,7 +160,10 @@ const (
 // steps is what is done on t.
 func (p *planner) steps(t Target, todo []Op) []ops.Step {
 	p.facts(t.Node, t.Tree)
-	r := &syncRun{o: p.o, source: p.f.Source, t: t, state: stateOf(p.f.Tree)}
+	if t.Damaged {
+		p.warnf(t.Node.Name, "the record of the last sync is damaged: what somebody else changed there can't be told this time")
+	}
+	r := &syncRun{o: p.o, source: p.f.Source, t: t, state: nextState(p.f.Tree, t, todo)}
 	var steps []ops.Step
 	add := func(id, title string, do stepFunc, changes ...ops.Change) {
 		steps = append(steps, ops.Step{ID: "sync/" + t.Node.Name + "/" + id, Node: t.Node.Name, Title: title, Changes: changes,
@@ -185,7 +188,7 @@ func (p *planner) steps(t Target, todo []Op) []ops.Step {
 		reload = reload || slices.ContainsFunc(staged, func(op Op) bool { return strings.HasSuffix(op.Path(), ".php") })
 		add(fmt.Sprintf("%d", stage), stageTitle(stage, staged), r.transfer(staged), p.changes(t, staged)...)
 	}
-	if len(todo) > 0 || t.Pending != nil || t.State.Len() != r.state.Len() || t.State == nil || t.State.Digest() != r.state.Digest() {
+	if len(todo) > 0 || t.Damaged || t.Pending != nil || t.State == nil || t.State.Digest() != r.state.Digest() {
 		add("record", "remember what was synced", r.record)
 	}
 	if reload && len(t.Node.PHP.Reload) > 0 {

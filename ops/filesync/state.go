@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -43,6 +44,28 @@ func stateOf(m *Manifest) *Manifest {
 		s.entries = append(s.entries, e)
 	}
 	return s
+}
+
+// nextState is what is to be remembered of a target: the source's tree, and of the last state what stays there though the
+// source doesn't have it, since it is excluded this time or not deleted.
+func nextState(source *Manifest, t Target, todo []Op) *Manifest {
+	state := map[string]Entry{}
+	for e := range t.State.All() {
+		if _, there := t.Tree.Get(e.Path); there {
+			state[e.Path] = e
+		}
+	}
+	for _, op := range todo {
+		delete(state, op.Path())
+	}
+	now := stateOf(source)
+	for e := range now.All() {
+		state[e.Path] = e
+	}
+	if m, err := NewManifest(slices.Collect(maps.Values(state))); err == nil {
+		return m
+	}
+	return now // a file took the place of a folder of which something was remembered
 }
 
 // foreign reports whether somebody else made e what it is: none of the known manifests has it like that. Nothing is
@@ -87,17 +110,14 @@ func readSmallFile(ctx context.Context, h ops.FileReader, name string, limit int
 	return data, nil
 }
 
-// readState reads a manifest; nil if it is not there, or no manifest: then nothing is known.
-func readState(ctx context.Context, h ops.FileReader, name string) (*Manifest, error) {
+// readRecord reads a manifest; nil if it is not there, or damaged.
+func readRecord(ctx context.Context, h ops.FileReader, name string) (m *Manifest, damaged bool, err error) {
 	data, err := readSmallFile(ctx, h, name, maxState)
 	if err != nil || data == nil {
-		return nil, err
+		return nil, false, err
 	}
-	m, err := Parse(bytes.NewReader(data))
-	if err != nil {
-		return nil, nil
-	}
-	return m, nil
+	m, parseErr := Parse(bytes.NewReader(data))
+	return m, parseErr != nil, nil
 }
 
 // writeState writes a manifest, for its owner only.

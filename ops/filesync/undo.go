@@ -86,10 +86,10 @@ func GatherUndo(ctx context.Context, o SyncOptions, run string) (*UndoFacts, err
 func (o SyncOptions) readUndo(ctx context.Context, n *inventory.Node, run string) (UndoTarget, error) {
 	t := UndoTarget{Target: Target{Node: n, Owner: ops.Owner{UID: AnyID, GID: AnyID}}}
 	err := o.at(ctx, n, func(h ops.Host, p Peer) (err error) {
-		if t.Old, err = readState(ctx, h, trashPath(n, run, trashOld)); err != nil {
+		if t.Old, _, err = readRecord(ctx, h, trashPath(n, run, trashOld)); err != nil {
 			return err
 		}
-		if t.New, err = readState(ctx, h, trashPath(n, run, trashNew)); err != nil {
+		if t.New, _, err = readRecord(ctx, h, trashPath(n, run, trashNew)); err != nil {
 			return err
 		}
 		if t.Old == nil || t.New == nil {
@@ -99,7 +99,7 @@ func (o SyncOptions) readUndo(ctx context.Context, n *inventory.Node, run string
 		if t.Kept, err = p.Scan(ctx, trashPath(n, run, trashFiles), ScanOptions{}); err != nil {
 			return err
 		}
-		if t.State, err = readState(ctx, h, n.ManagePath(stateFile)); err != nil {
+		if t.State, _, err = readRecord(ctx, h, n.ManagePath(stateFile)); err != nil {
 			return err
 		}
 		paths, files := undoPaths(t.Old, t.New)
@@ -311,7 +311,7 @@ func (s *NodeStatus) read(ctx context.Context, h ops.Host, n *inventory.Node) (e
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	state, err := readState(ctx, h, n.ManagePath(stateFile))
+	state, _, err := readRecord(ctx, h, n.ManagePath(stateFile))
 	if err != nil {
 		return err
 	}

@@ -36,6 +36,27 @@ func TestSyncReportsChangesBehindOurBack(t *testing.T) {
 	}
 }
 
+// What we put there stays ours, also through runs that leave it out or don't delete it.
+func TestSyncKnowsItsOwnFilesThroughPartialRuns(t *testing.T) {
+	c := newCluster(t, "app1")
+	c.mustSync()
+	c.opts.Exclude = []string{"geoip2/"}
+	c.mustSync()
+	c.opts.Exclude = nil
+	c.write("admin", "var/data/geoip2/a.mmdb", "newer")
+	c.remove("admin", "public/resources/u/1.css")
+	c.write("admin", "public/resources/u/2.css", "2")
+	if w := c.mustSync(); len(w) != 0 {
+		t.Errorf("warnings = %v", w)
+	}
+	c.opts.Delete = true
+	if w := c.mustSync(); len(w) != 0 {
+		t.Errorf("warnings of the deletion = %v", w)
+	}
+	c.want("app1", without(with(synced(), "var/data/geoip2/a.mmdb", "newer", "public/resources/u/2.css", "2"), "public/resources/u/1.css"))
+	c.wantIdle()
+}
+
 func TestSyncUndo(t *testing.T) {
 	c := newCluster(t, "app1", "app2")
 	c.mustSync()
@@ -118,5 +139,26 @@ func TestSyncKeepsSoManyGenerations(t *testing.T) {
 	status := filesync.ReadStatus(t.Context(), c.opts)
 	if got := status[1].Generations; !slices.Equal(got, []string{"run4", "run5", "run6"}) {
 		t.Errorf("generations = %v", got)
+	}
+}
+
+// What a node keeps for us may be damaged or planted: it leads to no crash and to nowhere outside.
+func TestSyncHostileRecords(t *testing.T) {
+	c := newCluster(t, "app1")
+	c.mustSync()
+	n := c.opts.Deployment.Node("app1")
+	must(t, os.WriteFile(n.ManagePath("sync/state"), []byte("rubbish"), 0o600))
+	if w := c.mustSync(); len(w) != 1 || !strings.Contains(w[0].Message, "damaged") {
+		t.Errorf("warnings = %v", w)
+	}
+	c.wantIdle() // it was written anew
+	evil := "mosparoctl manifest 1\nf 0644 4 1700000000 0 0 - \"../../../etc/passwd\"\nend 1\n"
+	for _, part := range []string{"old", "new"} {
+		must(t, os.WriteFile(n.ManagePath("trash/run1/"+part), []byte(evil), 0o600))
+	}
+	f, err := filesync.GatherUndo(t.Context(), c.opts, "run1")
+	must(t, err)
+	if len(f.Targets) != 0 || f.Failures() == nil || !strings.Contains(f.Failures().Error(), "missing or damaged") {
+		t.Errorf("%d targets, %v", len(f.Targets), f.Failures())
 	}
 }
