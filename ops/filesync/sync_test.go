@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -27,9 +28,15 @@ const (
 )
 
 // hosts connects names to hosts of this machine. fail makes one unreachable.
-type hosts struct{ fail map[string]bool }
+type hosts struct {
+	fail  map[string]bool
+	calls *atomic.Int64 // counts
+}
 
 func (h hosts) Host(_ context.Context, node string) (ops.Host, error) {
+	if h.calls != nil {
+		h.calls.Add(1)
+	}
 	if h.fail[node] {
 		return nil, ops.Errorf(ops.CodeUnreachable, "connection refused").On(node)
 	}

@@ -57,6 +57,32 @@ func TestSyncKnowsItsOwnFilesThroughPartialRuns(t *testing.T) {
 	c.wantIdle()
 }
 
+// A run that was killed had written some files: the next one doesn't take them for somebody else's.
+func TestSyncKnowsItsOwnFilesOfAKilledRun(t *testing.T) {
+	c := newCluster(t, "app1")
+	c.mustSync()
+	c.write("admin", "var/data/geoip2/a.mmdb", "second")
+	p, _, err := c.plan()
+	must(t, err)
+	steps := p.Waves[0].Steps
+	if len(steps) != 3 {
+		t.Fatalf("the plan has changed:\n%s", planText(p))
+	}
+	p.Waves[0].Steps = steps[:2] // killed before it could write down what it did
+	_, err = filesync.Apply(t.Context(), p, ops.ApplyOptions{})
+	must(t, err)
+	if s := filesync.ReadStatus(t.Context(), c.opts); !s[1].Unfinished {
+		t.Errorf("status = %+v", s[1])
+	}
+	c.write("admin", "var/data/geoip2/a.mmdb", "the third version")
+	if w := c.mustSync(); len(w) != 0 {
+		t.Errorf("warnings = %v", w)
+	}
+	if s := filesync.ReadStatus(t.Context(), c.opts); s[1].Unfinished {
+		t.Errorf("status = %+v", s[1])
+	}
+}
+
 func TestSyncUndo(t *testing.T) {
 	c := newCluster(t, "app1", "app2")
 	c.mustSync()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 type watching struct {
 	t      *testing.T
 	events chan ops.Event
+	seen   []string // what wait passed over
 }
 
 func startWatch(t *testing.T, c *cluster, interval time.Duration) *watching {
@@ -44,9 +46,11 @@ func (w *watching) wait(text string) ops.Event {
 	for {
 		select {
 		case e := <-w.events:
-			if strings.Contains(string(e.Kind)+" "+e.Message+" "+e.Error, text) {
+			line := string(e.Kind) + " " + e.Message + " " + e.Error
+			if strings.Contains(line, text) {
 				return e
 			}
+			w.seen = append(w.seen, line)
 		case <-timeout:
 			w.t.Fatalf("no event with %q came", text)
 		}
@@ -102,6 +106,8 @@ func TestWatchGuards(t *testing.T) {
 		t.Run("without "+name, func(t *testing.T) {
 			c := newCluster(t, "app1")
 			c.opts.Delete, c.opts.MaxDelete = true, "0"
+			var calls atomic.Int64
+			c.opts.Peers = filesync.NewPeers(hosts{calls: &calls}, nil)
 			w := startWatch(t, c, 50*time.Millisecond)
 			w.wait("output create config/env.mosparo.php")
 			w.settle(c)
@@ -115,8 +121,15 @@ func TestWatchGuards(t *testing.T) {
 			if d := cmp.Diff(before, filesynctest.Snapshot(t, c.path("app1", ""))); d != "" {
 				t.Errorf("the target changed (-before +after):\n%s", d)
 			}
+			for before := calls.Load(); calls.Load() < before+20; { // several passes
+				time.Sleep(time.Millisecond)
+			}
+			w.seen = nil
 			must(t, os.Rename(away, c.path("admin", name)))
 			w.wait("all is well again")
+			if len(w.seen) > 0 {
+				t.Errorf("told more than once: %q", w.seen)
+			}
 			c.want("app1", before)
 		})
 	}
