@@ -171,7 +171,7 @@ func verdictError(r health.Report, strict bool) error {
 	var err *ops.Error
 	switch {
 	case bad > 0 && len(gone) < len(r.Nodes):
-		err = ops.Errorf(ops.CodeFindings, "%d of %d checks found a problem", bad, len(r.Results))
+		err = ops.Errorf(ops.CodeFindings, "%d of %s found a problem", bad, count(len(r.Results), "check"))
 	case len(gone) == 0:
 		return nil
 	case len(gone) == len(r.Nodes):

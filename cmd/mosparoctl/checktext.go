@@ -43,7 +43,7 @@ func writeReport(w io.Writer, r health.Report, quiet, verbose bool) {
 			counts = append(counts, fmt.Sprintf("%d %s", n, v))
 		}
 	}
-	fmt.Fprintf(w, "\n%d checks on %s in %s: %s\n", len(r.Results), count(len(r.Nodes), "node"),
+	fmt.Fprintf(w, "\n%s on %s in %s: %s\n", count(len(r.Results), "check"), count(len(r.Nodes), "node"),
 		r.Finished.Sub(r.Started).Round(10*time.Millisecond), strings.Join(counts, ", "))
 }
 
@@ -129,7 +129,7 @@ func (s *session) printChanges(r health.Report, last map[string]health.Verdict) 
 		}
 	}
 	if first {
-		s.app.printer.Emit(ops.Event{Kind: ops.Output, Message: fmt.Sprintf("%s: %d checks on %s, %d ok; what changes from now on follows",
-			r.Started.Format("15:04:05"), len(r.Results), count(len(r.Nodes), "node"), r.Counts[health.OK])})
+		s.app.printer.Emit(ops.Event{Kind: ops.Output, Message: fmt.Sprintf("%s: %s on %s, %d ok; what changes from now on follows",
+			r.Started.Format("15:04:05"), count(len(r.Results), "check"), count(len(r.Nodes), "node"), r.Counts[health.OK])})
 	}
 }

@@ -217,7 +217,7 @@ func roundTrip(ctx context.Context, n *node, d dsn) (cacheReply, error) {
 
 // cacheFailure says what the error of a cache means for people.
 func cacheFailure(n *node, d dsn, err error) error {
-	where, text := strings.Join(d.servers, ", "), oneLine(err.Error())
+	where, text := strings.Join(d.servers, ", "), n.reason(err)
 	for word, mend := range map[string]string{
 		"NOAUTH":     "write the password into cache: url:, then: " + envHint,
 		"WRONGPASS":  "correct the password in cache: url:, then: " + envHint,

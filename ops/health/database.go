@@ -172,7 +172,7 @@ func dbFailure(n *node, cfg *mysql.Config, err error) error {
 	if !errors.As(err, &m) {
 		host, port, _ := net.SplitHostPort(cfg.Addr)
 		return failf(fmt.Sprintf("mosparoctl exec --nodes %s -- nc -zv %s %s", n.Name, host, port),
-			"%s can't be reached from here: %s", cfg.Addr, oneLine(err.Error()))
+			"%s can't be reached from here: %s", cfg.Addr, n.reason(err))
 	}
 	switch m.Number {
 	case errPassword:

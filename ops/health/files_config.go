@@ -157,7 +157,11 @@ func envEqual() Check {
 				return m
 			}
 			text := func(e envFiles) string { return fmt.Sprint(e.local != nil, e.dumped, shared(e)) }
-			ref := reference(answers, text)
+			plain := slices.DeleteFunc(slices.Clone(answers), func(a answer[envFiles]) bool { return a.value.dumped })
+			if len(plain) == 0 {
+				plain = answers
+			}
+			ref := reference(plain, text)
 			for _, a := range answers {
 				keys := differingKeys(shared(a.value), shared(ref.value))
 				switch {

@@ -96,7 +96,7 @@ func askHealth(ctx context.Context, n *node) (healthReply, error) {
 	start := n.session.now()
 	resp, err := n.client().Do(req)
 	if err != nil {
-		return r, failf("mosparoctl exec --nodes "+n.Name+" -- systemctl status nginx", "the web server at %s does not answer: %v", n.HTTP.URL, err)
+		return r, failf("mosparoctl exec --nodes "+n.Name+" -- systemctl status nginx", "the web server at %s does not answer: %s", n.HTTP.URL, n.reason(err))
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, bodyLimit))
