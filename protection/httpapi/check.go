@@ -1,0 +1,323 @@
+package httpapi
+
+import (
+	"strings"
+	"time"
+
+	"github.com/mosparoctl/mosparoctl/protection"
+	"github.com/mosparoctl/mosparoctl/protection/crypt"
+	"github.com/mosparoctl/mosparoctl/protection/php"
+	"github.com/mosparoctl/mosparoctl/protection/rule"
+	"github.com/mosparoctl/mosparoctl/protection/security"
+	"github.com/mosparoctl/mosparoctl/protection/sign"
+)
+
+const (
+	tokenNotSet     = "Submit token not set."
+	tokenNotValid   = "Submit token not valid."
+	formDataInvalid = "Form data not valid."
+)
+
+// maxFields bounds the fields of one form.
+const maxFields = 10_000
+
+// openToken reads the token of a frontend request with what was collected for it.
+func (c *call) openToken(now time.Time) (*protection.SubmitToken, *protection.PartialSubmission, error) {
+	if !c.has("submitToken") {
+		return nil, nil, c.refuse(tokenNotSet)
+	}
+	given, err := c.text("submitToken")
+	if err != nil {
+		return nil, nil, err
+	}
+	token, partial, err := c.h.o.Store.TokenAndPartial(c.r.Context(), c.project.ID, given)
+	if protection.Is(err, protection.CodeNotFound) || err == nil && !token.Usable(now) {
+		return nil, nil, c.refuse(tokenNotValid)
+	}
+	return token, partial, err
+}
+
+// formData is a visitor's form as the widget sends it.
+type formData struct {
+	fields  php.Value // array of fields
+	ignored *php.Array
+}
+
+// formData decodes the parameter formData. Where PHP fails on the structure, it is refused as invalid.
+func (c *call) formData() (f formData, err error) {
+	text, err := c.text("formData")
+	if err != nil {
+		return f, err
+	}
+	v, err := decodeJSON(text)
+	if err != nil || !validFields(v.Get("fields")) {
+		return f, c.refuse(formDataInvalid)
+	}
+	f.fields, f.ignored = v.Get("fields"), php.NewArray()
+	switch list := v.Get("ignoredFields"); list.Kind() {
+	case php.KindNull:
+	case php.KindArray:
+		f.ignored = list.Array()
+	default:
+		return f, c.refuse(formDataInvalid)
+	}
+	return f, nil
+}
+
+// validFields reports whether fields have the structure that everything later relies on: a list of maps whose names and
+// paths are scalars, and values at most one level deep.
+func validFields(fields php.Value) bool {
+	if fields.Kind() != php.KindArray || fields.Len() > maxFields {
+		return false
+	}
+	for f := range fields.Array().Values() {
+		if f.Kind() != php.KindArray || f.Get("name").Kind() == php.KindArray || f.Get("fieldPath").Kind() == php.KindArray {
+			return false
+		}
+		value := f.Get("value")
+		if value.Kind() != php.KindArray {
+			continue
+		}
+		for element := range value.Array().Values() {
+			if element.Kind() == php.KindArray {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// metadata is the parameter metadata, nil if there is none that can be used or the project allows none.
+func (c *call) metadata() (*php.Array, error) {
+	if !c.project.MetadataAllowed || !c.has("metadata") {
+		return nil, nil
+	}
+	text, err := c.text("metadata")
+	if err != nil {
+		return nil, err
+	}
+	v, err := decodeJSON(text)
+	if err != nil || v.Len() == 0 {
+		return nil, nil // mosparo takes what it cannot read for nothing
+	}
+	return v.Array(), nil
+}
+
+// mergeMetadata puts metadata into the data of a submission.
+func mergeMetadata(data *php.Array, metadata *php.Array) {
+	if metadata == nil {
+		return
+	}
+	before, _ := data.Get(protection.GroupMetadata)
+	if before.Kind() == php.KindArray {
+		metadata = php.ReplaceRecursive(before.Array(), metadata)
+	}
+	data.SetString(protection.GroupMetadata, php.ArrayOf(metadata))
+}
+
+// joined is PHP's array_merge of two lists of names.
+func joined(a, b *php.Array) *php.Array {
+	out := php.NewArray()
+	for _, list := range []*php.Array{a, b} {
+		if list == nil {
+			continue
+		}
+		for k, v := range list.All() {
+			mergeInto(out, k, v)
+		}
+	}
+	return out
+}
+
+// storeFormData keeps one step of a form until the last one is checked.
+func (c *call) storeFormData() (php.Value, error) {
+	now := c.h.o.Store.Now()
+	token, partial, err := c.openToken(now)
+	if err != nil {
+		return php.Null, err
+	}
+	if !c.has("formData") && !c.has("metadata") {
+		return php.Null, c.refuse("Form data and metadata not set.")
+	}
+	if partial == nil {
+		partial = &protection.PartialSubmission{ProjectID: c.project.ID, TokenID: token.ID}
+	}
+	data := cloned(partial.Data)
+	ignored := joined(partial.IgnoredFields.Array(), nil)
+	if c.has("formData") {
+		form, err := c.formData()
+		if err != nil {
+			return php.Null, err
+		}
+		before, _ := data.Get(protection.GroupForm)
+		data.SetString(protection.GroupForm, sign.Merge(before, form.fields))
+		ignored = joined(ignored, form.ignored)
+	}
+	metadata, err := c.metadata()
+	if err != nil {
+		return php.Null, err
+	}
+	mergeMetadata(data, metadata)
+	partial.Data, partial.IgnoredFields, partial.UpdatedAt = php.ArrayOf(data), php.ArrayOf(ignored), now
+	if err := c.h.o.Store.SavePartial(c.r.Context(), partial); err != nil {
+		return php.Null, err
+	}
+	return php.Map(boolPair("result", true)), nil
+}
+
+// cloned is a copy of an array value, empty for anything else.
+func cloned(v php.Value) *php.Array {
+	if v.Kind() != php.KindArray {
+		return php.NewArray()
+	}
+	return v.Array().Clone()
+}
+
+// checkFormData rates a form and keeps it as a submission.
+func (c *call) checkFormData() (php.Value, error) {
+	ctx, now := c.r.Context(), c.h.o.Store.Now()
+	token, partial, err := c.openToken(now)
+	if err != nil {
+		return php.Null, err
+	}
+	set := c.settings(c.ip, token.PageURL, token.FormActionURL, token.FormID)
+	allowed := set.Allowed(c.ip)
+	if !allowed {
+		r, err := c.restrict(ctx, set.Lockout, crypt.HashIP(c.ip), now)
+		if err != nil {
+			return php.Null, err
+		}
+		if r != nil {
+			return c.lockedOut(r), nil
+		}
+	}
+	if !c.has("formData") {
+		return php.Null, c.refuse("Form data not set.")
+	}
+	form, err := c.formData()
+	if err != nil {
+		return php.Null, err
+	}
+	s := &protection.Submission{ProjectID: c.project.ID, TokenID: token.ID, SubmittedAt: now, MatchedRuleItems: php.List(),
+		GeneralVerifications: php.List(), VerifiedFields: php.List()}
+	spam, err := c.checkVisitor(s, token, &form, set, allowed)
+	if err != nil {
+		return php.Null, err
+	}
+	if err := c.collect(s, form, partial); err != nil {
+		return php.Null, err
+	}
+	if !spam || c.project.SilentMode {
+		if spam, err = c.rate(s, set); err != nil {
+			return php.Null, err
+		}
+	}
+	s.Spam = protection.Decided(spam)
+	passes := !spam || c.project.SilentMode
+	validation := php.Null
+	if passes {
+		s.ValidationToken = sign.NewToken()
+		validation = php.String(s.ValidationToken)
+	}
+	if err := c.h.o.Store.CreateSubmission(ctx, s, spam); err != nil {
+		return php.Null, err
+	}
+	return php.Map(boolPair("valid", passes), pair("validationToken", validation)), nil
+}
+
+func (c *call) lockedOut(r *protection.Restriction) php.Value {
+	reply := php.Map(boolPair("security", true), textPair("type", "lockout"), timePair("until", r.ValidUntil))
+	if c.invisible() {
+		with(reply, boolPair("invisible", true))
+	}
+	return reply
+}
+
+// checkVisitor looks at honeypot and proof of work, and signs the fields. It reports whether the visitor is a machine.
+func (c *call) checkVisitor(s *protection.Submission, token *protection.SubmitToken, form *formData, set security.Settings, allowed bool) (spam bool, err error) {
+	if set.HoneypotActive && !allowed {
+		h := security.CheckHoneypot(form.fields, set.HoneypotName, c.project.SpamScore)
+		form.fields, s.MatchedRuleItems, spam = h.Fields, h.Matched, h.Filled
+	}
+	if set.ProofOfWork.Active && !allowed {
+		number, err := c.text("proofOfWorkNumber")
+		if err != nil {
+			return false, err
+		}
+		v := security.VerifyProofOfWork(token, php.Intval(number))
+		s.GeneralVerifications = php.Map(pair(security.VerificationProofOfWork, v.Value()))
+		spam = spam || !v.Valid
+	}
+	if spam {
+		s.SpamRating, s.SpamDetectionRating = c.project.SpamScore+1, c.project.SpamScore
+	}
+	checked := php.Map(pair(protection.GroupForm, form.fields))
+	s.Signature, err = sign.Submission(c.project.PrivateKey, protection.Fields(checked, protection.GroupForm))
+	return spam, err
+}
+
+// collect puts together what the submission keeps: the fields of all steps, the metadata and the client.
+func (c *call) collect(s *protection.Submission, form formData, partial *protection.PartialSubmission) error {
+	data, ignored := php.NewArray(), php.NewArray()
+	if partial != nil {
+		data, ignored = cloned(partial.Data), partial.IgnoredFields.Array()
+	}
+	before, _ := data.Get(protection.GroupForm)
+	data.SetString(protection.GroupForm, sign.Merge(before, form.fields))
+	metadata, err := c.metadata()
+	if err != nil {
+		return err
+	}
+	if partial != nil {
+		mergeMetadata(data, metadata)
+	}
+	data.SetString(protection.GroupClient, c.clientData())
+	if partial == nil {
+		mergeMetadata(data, metadata)
+	}
+	s.Data, s.IgnoredFields = php.ArrayOf(data), php.ArrayOf(joined(ignored, form.ignored))
+	return nil
+}
+
+func (c *call) clientData() php.Value {
+	agent := php.Null
+	if v, ok := c.r.Header["User-Agent"]; ok && len(v) > 0 {
+		agent = php.String(strings.ToValidUTF8(v[0], "\uFFFD"))
+	}
+	data := php.Map(textPair("ipAddress", c.ip), pair("userAgent", agent))
+	if c.h.o.Locate == nil {
+		return data
+	}
+	if l := c.h.o.Locate(c.ip); l != nil {
+		number, organization, country := php.Null, php.Null, php.Null
+		if l.ASNumber != 0 {
+			number = php.Int(l.ASNumber)
+		}
+		if l.ASOrganization != "" {
+			organization = php.String(l.ASOrganization)
+		}
+		if l.Country != "" {
+			country = php.String(l.Country)
+		}
+		with(data, pair("asNumber", number), pair("asOrganization", organization), pair("country", country))
+	}
+	return data
+}
+
+// rate lets the project's rules decide.
+func (c *call) rate(s *protection.Submission, set security.Settings) (spam bool, err error) {
+	matcher, err := c.h.o.Projects.Matcher(c.r.Context(), c.project.ID)
+	if err != nil {
+		return false, err
+	}
+	result := matcher.Check(s.Data)
+	if result.CutOff > 0 {
+		c.h.o.Log.Warn("patterns took too long and were cut off", "project", c.project.ID, "patterns", result.CutOff)
+		if c.h.o.CutOff != nil {
+			c.h.o.CutOff(result.CutOff)
+		}
+	}
+	s.Detection = result.Detection()
+	s.SpamRating, s.SpamDetectionRating = result.Score, set.SpamScore
+	return rule.IsSpam(result.Score, set.SpamScore, set.Active), nil
+}

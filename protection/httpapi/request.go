@@ -1,0 +1,179 @@
+package httpapi
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/mosparoctl/mosparoctl/protection/php"
+)
+
+// maxElements bounds the members of one JSON text, all levels together. PHP's limit is its memory.
+const maxElements = 100_000
+
+// client finds out where the request comes from.
+func (c *call) client() {
+	peer, _, err := net.SplitHostPort(c.r.RemoteAddr)
+	if err != nil {
+		peer = c.r.RemoteAddr
+	}
+	c.trusted = c.h.o.Proxies.Trusts(peer)
+	forwarded := strings.Join(c.r.Header.Values("X-Forwarded-For"), ",")
+	if name := c.h.o.ForwardedFor; name != "" {
+		if v := c.r.Header.Get(name); v != "" {
+			forwarded = v
+		}
+	}
+	c.ip = c.h.o.Proxies.ClientIP(peer, forwarded)
+	c.query = php.ParseForm(c.r.URL.RawQuery)
+}
+
+// readBody reads and decodes the body. Of large bodies only a few are in memory at a time; release gives the slot back.
+func (c *call) readBody() (release func(), err error) {
+	release = func() {}
+	if c.r.Body == nil || c.r.ContentLength == 0 {
+		return release, nil
+	}
+	if c.r.ContentLength > c.h.o.MaxBody {
+		return release, c.tooLarge()
+	}
+	var raw []byte
+	if c.r.ContentLength > 0 && c.r.ContentLength <= smallBody {
+		raw = make([]byte, c.r.ContentLength)
+		_, err = io.ReadFull(c.r.Body, raw)
+	} else {
+		if raw, err = io.ReadAll(io.LimitReader(c.r.Body, smallBody+1)); err == nil && len(raw) > smallBody {
+			select {
+			case c.h.large <- struct{}{}:
+			case <-c.r.Context().Done():
+				return release, exception{status: http.StatusRequestTimeout}
+			}
+			release = func() { <-c.h.large }
+			raw, err = c.readLarge(raw)
+		}
+	}
+	if err == nil {
+		err = c.decode(raw)
+	}
+	var known exception
+	var reply failure
+	if err != nil && !errors.As(err, &known) && !errors.As(err, &reply) {
+		err = exception{status: http.StatusBadRequest} // the client broke off
+	}
+	if err != nil {
+		release()
+		release = func() {}
+	}
+	return release, err
+}
+
+func (c *call) readLarge(begun []byte) ([]byte, error) {
+	buf := bytes.NewBuffer(begun)
+	n, err := io.Copy(buf, io.LimitReader(c.r.Body, c.h.o.MaxBody+1-int64(len(begun))))
+	if err != nil {
+		return nil, err
+	}
+	if n > c.h.o.MaxBody-int64(len(begun)) {
+		return nil, c.tooLarge()
+	}
+	return buf.Bytes(), nil
+}
+
+// tooLarge ends the connection, since what is left of the body is not read.
+func (c *call) tooLarge() error {
+	c.w.Header().Set("Connection", "close")
+	return exception{status: http.StatusRequestEntityTooLarge}
+}
+
+// decode turns a body into parameters as PHP and mosparo's JSON decoding do.
+func (c *call) decode(raw []byte) error {
+	kind, params, err := mime.ParseMediaType(c.r.Header.Get("Content-Type"))
+	if err != nil && kind == "" {
+		kind, _, _ = strings.Cut(c.r.Header.Get("Content-Type"), ";")
+		kind = strings.ToLower(strings.TrimSpace(kind))
+	}
+	switch kind {
+	case "application/x-www-form-urlencoded":
+		c.body = php.ParseForm(string(raw))
+	case "multipart/form-data":
+		if c.r.Method != http.MethodPost {
+			return nil
+		}
+		// What broke off is what PHP takes for no parameters at all.
+		if a, err := php.ParseMultipart(bytes.NewReader(raw), params["boundary"]); err == nil {
+			c.body = a
+		}
+	case "application/json", "application/x-json", "application/ld+json":
+		text := string(raw)
+		if text == "" || text == "0" {
+			return nil
+		}
+		v, err := decodeJSON(text)
+		if err != nil {
+			return failure{http.StatusBadRequest, php.Map(textPair("message", err.Error()))}
+		}
+		if v.Kind() == php.KindArray {
+			c.body = v.Array()
+		}
+	}
+	return nil
+}
+
+// decodeJSON is json_decode with a bound on the number of members, so that a small text cannot take much memory.
+func decodeJSON(text string) (php.Value, error) {
+	if structure(text) > maxElements {
+		return php.Null, errTooMany
+	}
+	return php.DecodeJSON(text)
+}
+
+var errTooMany = errors.New("Maximum number of elements exceeded") //nolint:revive,staticcheck // a client sees it, written as PHP's are
+
+// structure counts the characters of a JSON text that begin or separate members.
+func structure(text string) int {
+	n, quoted := 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case !quoted && (c == ',' || c == '[' || c == '{'):
+			n++
+		}
+	}
+	return n
+}
+
+// has reports whether the body has a parameter, empty and null included.
+func (c *call) has(name string) bool { return c.body.Has(name) }
+
+// text is a scalar parameter of the body: null and a missing one are "", numbers and booleans are written as PHP writes
+// them. Bytes that are no UTF-8 are replaced, since the database would refuse them. An array is a 400.
+func (c *call) text(name string) (string, error) {
+	v, _ := c.body.Get(name)
+	s, ok := v.Text()
+	if !ok {
+		return "", exception{status: http.StatusBadRequest}
+	}
+	return strings.ToValidUTF8(s, "\uFFFD"), nil
+}
+
+// texts reads several parameters into their places.
+func (c *call) texts(into map[string]*string) error {
+	for name, to := range into {
+		s, err := c.text(name)
+		if err != nil {
+			return err
+		}
+		*to = s
+	}
+	return nil
+}
+
+// truthy is PHP's view of a text: "0" is as good as nothing.
+func truthy(s string) bool { return s != "" && s != "0" }
