@@ -58,8 +58,9 @@ func runHostsList(ctx context.Context, a *app) error {
 	for _, k := range keys {
 		t.Rows = append(t.Rows, []string{k.Node, k.Address, string(k.State), k.Type, k.Fingerprint})
 		if k.State != remote.HostKeyKnown {
-			untrusted++
-			hint = "mosparoctl hosts trust " + k.Node
+			if untrusted++; untrusted == 1 {
+				hint = "mosparoctl hosts trust " + k.Node
+			}
 		}
 	}
 	a.printer.Table("hosts", t, keys)

@@ -39,6 +39,20 @@ func unreachable(t *target, cause error) *ops.Error {
 	return e
 }
 
+// onNode names node and op in err, each once. Nil stays nil.
+func onNode(node, op string, err error) error {
+	e, ok := err.(*ops.Error)
+	if !ok || e.Node != node {
+		return ops.NodeError(node, op, err)
+	}
+	if e.Op == "" {
+		named := *e
+		named.Op = op
+		return &named
+	}
+	return err
+}
+
 // loginError says that the node refused every key.
 type loginError struct {
 	user  string
@@ -132,8 +146,12 @@ func dialRaw(ctx context.Context, t *target, via *conn) (net.Conn, error) {
 	if via == nil {
 		var d net.Dialer
 		c, err := d.DialContext(ctx, "tcp", t.address())
-		if err != nil && ctx.Err() != nil {
+		var opErr *net.OpError
+		switch {
+		case err != nil && ctx.Err() != nil:
 			return nil, timeoutOr(ctx, t)
+		case errors.As(err, &opErr):
+			return nil, opErr.Err // the address is told by the caller
 		}
 		return c, err
 	}

@@ -97,11 +97,11 @@ func (p *Pool) Host(ctx context.Context, name string) (ops.Host, error) {
 	}
 	t, err := p.target(ctx, node)
 	if err != nil {
-		return nil, ops.NodeError(name, "connect", err)
+		return nil, onNode(name, "", err)
 	}
 	c, err := p.connect(ctx, t)
 	if err != nil {
-		return nil, ops.NodeError(name, "connect", err)
+		return nil, onNode(name, "", err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

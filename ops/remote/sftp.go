@@ -58,7 +58,7 @@ func (s *sftpClient) get(ctx context.Context) (*sftp.Client, error) {
 	}
 	client, ended, err := s.open(ctx)
 	if err != nil {
-		return nil, ops.NodeError(s.host.name, "start SFTP", err)
+		return nil, onNode(s.host.name, "start SFTP", err)
 	}
 	s.client, s.ended = client, ended
 	return client, nil
@@ -202,7 +202,7 @@ func checkPath(op, path string) error {
 func (h *Host) fileError(ctx context.Context, op, path string, err error) error {
 	var known *ops.Error
 	if errors.As(err, &known) {
-		return ops.NodeError(h.name, op+" "+path, err)
+		return onNode(h.name, op+" "+path, err)
 	}
 	var status *sftp.StatusError
 	switch {
@@ -218,7 +218,7 @@ func (h *Host) fileError(ctx context.Context, op, path string, err error) error 
 	case errors.Is(err, sftp.ErrSSHFxConnectionLost), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.ErrClosedPipe):
 		err = h.conn.failed(ctx, err)
 		if errors.As(err, &known) {
-			return ops.NodeError(h.name, op+" "+path, err)
+			return onNode(h.name, op+" "+path, err)
 		}
 		e := ops.Errorf(ops.CodeUnreachable, "the SFTP server on the node has ended: %w", err).On(h.name)
 		e.Op = op + " " + path
@@ -226,7 +226,7 @@ func (h *Host) fileError(ctx context.Context, op, path string, err error) error 
 	}
 	var missing *ssh.ExitMissingError
 	if errors.As(err, &missing) {
-		return ops.NodeError(h.name, op+" "+path, h.conn.failed(ctx, err))
+		return onNode(h.name, op+" "+path, h.conn.failed(ctx, err))
 	}
 	var pathErr *fs.PathError
 	if errors.As(err, &pathErr) {

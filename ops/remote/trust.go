@@ -45,10 +45,10 @@ func (p *Pool) Fingerprint(ctx context.Context, node string) (HostKey, error) {
 	}
 	t, err := p.target(ctx, n)
 	if err != nil {
-		return HostKey{}, ops.NodeError(node, "read host key", err)
+		return HostKey{}, onNode(node, "read host key", err)
 	}
 	k, err := p.firstUntrusted(ctx, t)
-	return k, ops.NodeError(node, "read host key", err)
+	return k, onNode(node, "read host key", err)
 }
 
 // firstUntrusted goes along the jump hosts to t.

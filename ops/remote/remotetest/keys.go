@@ -104,3 +104,6 @@ func (k *Key) sign(key *Key, kind uint32, principals ...string) (ssh.Signer, err
 	}
 	return ssh.NewCertSigner(cert, key.Signer)
 }
+
+// Fingerprint is the SHA256 fingerprint of the public key, as ssh-keygen shows it.
+func (k *Key) Fingerprint() string { return ssh.FingerprintSHA256(k.Signer.PublicKey()) }
