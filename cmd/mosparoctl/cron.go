@@ -179,7 +179,7 @@ func cronViews(lay *cron.Overview, timeline cron.Timeline, now time.Time) (cronV
 		if guard != "" {
 			fields += " + test"
 		}
-		t.Rows = append(t.Rows, []string{s.Node, s.Job, s.Every.String(), next.Format("Mon 15:04"), fields, s.Zone.String()})
+		t.Rows = append(t.Rows, []string{s.Node, s.Job, s.Interval(), next.Format("Mon 15:04"), fields, s.Zone.String()})
 	}
 	for _, s := range timeline.Starts {
 		v.Starts = append(v.Starts, startView{s.At, s.Node, s.Job})

@@ -20,6 +20,9 @@ type Schedule struct {
 	Guard  *Guard         // nil: every match starts the job
 }
 
+// Interval is the time between two starts, for people: "2h", "7d".
+func (s Schedule) Interval() string { return short(s.Every) }
+
 // Guard lets a start through only at the right minutes of UTC. It is needed where the node's clock changes: there no set
 // of cron fields alone stays in step with UTC. The fields then match at every hour, also at a repeated one, and the guard
 // picks among them. As it reckons in UTC, it does not depend on what cron does at clock changes.
