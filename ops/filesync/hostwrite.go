@@ -62,7 +62,7 @@ func (w *writer) run(ctx context.Context, changes iter.Seq2[Change, error]) erro
 			g, gctx = w.group(ctx)
 		}
 		if err := w.start(gctx, g, c); err != nil {
-			return cmpError(g.Wait(), err)
+			return firstCause(g.Wait(), err)
 		}
 		if gctx.Err() != nil {
 			break
@@ -77,8 +77,8 @@ func (w *writer) run(ctx context.Context, changes iter.Seq2[Change, error]) erro
 	return w.finishDirs(ctx)
 }
 
-// cmpError prefers the failure that ended a group to the cancellation that others saw because of it.
-func cmpError(group, own error) error {
+// firstCause prefers the failure that ended a group to the cancellation that others saw because of it.
+func firstCause(group, own error) error {
 	if group != nil && errors.Is(own, context.Canceled) {
 		return group
 	}
@@ -210,13 +210,23 @@ func (w *writer) trashPath(ctx context.Context, p string) (string, error) {
 	return kept, once.(func() error)()
 }
 
-// copy copies a file on the node through this machine.
+// copy copies a file on the node through this machine. It keeps the owner where we may.
 func (w *writer) copy(ctx context.Context, from, to string, e Entry) error {
+	attr := attrOf(e)
+	err := w.copyAs(ctx, from, to, attr)
+	if attr.Owner != nil && errors.Is(err, fs.ErrPermission) {
+		attr.Owner = nil
+		err = w.copyAs(ctx, from, to, attr)
+	}
+	return err
+}
+
+func (w *writer) copyAs(ctx context.Context, from, to string, attr ops.Attr) error {
 	r, err := w.host.Open(ctx, from)
 	if err != nil {
 		return err
 	}
-	err = w.host.WriteFile(ctx, to, r, attrOf(e))
+	err = w.host.WriteFile(ctx, to, r, attr)
 	if cerr := r.Close(); err == nil {
 		err = cerr
 	}
