@@ -96,22 +96,35 @@ func fixedLength(n node) int {
 	}
 }
 
-// size counts the characters and assertions of n with repeats written out.
+// size counts the parts of n with repeats written out. A program has at most maxInstructions times as many instructions.
 func size(n node) int {
 	switch n := n.(type) {
 	case catNode:
-		sum := 0
-		for _, p := range n.parts {
-			sum += size(p)
-		}
-		return sum
+		return sizeOfAll(n.parts)
 	case altNode:
-		return size(catNode{n.branches}) + len(n.branches)
+		return len(n.branches) + sizeOfAll(n.branches)
 	case groupNode:
-		return size(n.body)
+		return 1 + size(n.body)
+	case atomicNode:
+		return 1 + size(n.body)
+	case lookNode:
+		return 1 + len(n.branches) + sizeOfAll(n.branches)
+	case condNode:
+		return 1 + size(n.yes) + size(n.no)
 	case repeatNode:
-		return 1 + size(n.body)*max(1, n.min, n.max)
+		return 1 + max(1, size(n.body))*max(1, n.min+1, n.max)
 	default:
 		return 1
 	}
 }
+
+func sizeOfAll(list []node) int {
+	sum := 0
+	for _, n := range list {
+		sum += size(n)
+	}
+	return sum
+}
+
+// maxInstructions is the most that one part is compiled to: a loop over something that may be empty.
+const maxInstructions = 6

@@ -82,6 +82,9 @@ func (w *worker) ask(t *testing.T, pattern string, subjects []string) string {
 func disagreement(re *Regexp, subjects []string, answers string) string {
 	for i, s := range subjects {
 		matched, err := re.Match(s)
+		if answers[i] == '1' && !strings.Contains(asciiLower(s), re.Required()) {
+			return fmt.Sprintf("on %q: a match without %q", s, re.Required())
+		}
 		switch answers[i] {
 		case 'E':
 			return "PHP refuses the pattern"
@@ -260,4 +263,14 @@ func (g *generator) subject(literal string) string {
 		}
 	}
 	return out
+}
+
+func asciiLower(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if c >= 'A' && c <= 'Z' {
+			b[i] = c | 0x20
+		}
+	}
+	return string(b)
 }

@@ -3,21 +3,35 @@ package phpregex
 import (
 	"errors"
 	"regexp"
+	"sync"
 	"unicode/utf8"
 )
 
 // ErrUTF8 says that a pattern with the modifier u met a text that is not valid UTF-8. PHP reports no match then.
 var ErrUTF8 = errors.New("text is not valid UTF-8")
 
-// linearLimit bounds the product of a pattern's size and a text's length for patterns that run in linear time, so that a
-// megabyte of text and a pattern of a hundred kilobytes don't take minutes.
-const linearLimit = 1 << 28
+const (
+	// linearLimit bounds the product of a pattern's size and a text's length for patterns that run in linear time, so that
+	// a megabyte of text and a pattern of a hundred kilobytes don't take minutes.
+	linearLimit = 1 << 28
+	// lazySize is a size at which a pattern is certain to fit into a program, so that it can be built when it is first used.
+	// A list of a million patterns then takes no more memory than its text and a little.
+	lazySize = maxProgram / maxInstructions / 8
+)
 
-// Regexp is a compiled pattern. It is immutable and safe for concurrent use.
+// Regexp is a compiled pattern. It is safe for concurrent use.
 type Regexp struct {
-	options options
-	linear  *regexp.Regexp // nil: program decides
-	size    int            // instructions of linear, about
+	text     string
+	options  options
+	required string
+	build    sync.Once
+	engine   engine
+}
+
+// engine is what matches: linear if it is not nil, else program.
+type engine struct {
+	linear  *regexp.Regexp
+	size    int // of linear, in characters and conditions
 	program *program
 }
 
@@ -31,15 +45,34 @@ func Compile(text string) (*Regexp, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Regexp{options: lit.options}
-	if r.linear = re2(tree, lit.options); r.linear != nil {
-		r.size = size(tree)
+	r := &Regexp{text: text, options: lit.options, required: required(tree, lit.options.utf).best}
+	if size(tree) <= lazySize {
 		return r, nil
 	}
-	if r.program = compileProgram(tree, groups, lit.options); r.program == nil {
+	if r.engine = newEngine(tree, groups, lit.options); r.engine.linear == nil && r.engine.program == nil {
 		return nil, &Error{Literal: text, Pos: lit.offset, Reason: "the pattern is too large"}
 	}
+	r.build.Do(func() {})
 	return r, nil
+}
+
+func newEngine(tree node, groups int, opt options) engine {
+	if linear := re2(tree, opt); linear != nil {
+		return engine{linear: linear, size: size(tree)}
+	}
+	return engine{program: compileProgram(tree, groups, opt)}
+}
+
+// ready returns the engine, built at the first call. Parsing can't fail here: Compile has done it before.
+func (r *Regexp) ready() *engine {
+	r.build.Do(func() {
+		if lit, err := splitLiteral(r.text); err == nil {
+			if tree, groups, err := parse(r.text, lit); err == nil {
+				r.engine = newEngine(tree, groups, lit.options)
+			}
+		}
+	})
+	return &r.engine
 }
 
 // Match reports whether preg_match would find the pattern in subject. The error is [ErrLimit] or [ErrUTF8]; with one the
@@ -48,17 +81,22 @@ func (r *Regexp) Match(subject string) (bool, error) {
 	if r.options.utf && !utf8.ValidString(subject) {
 		return false, ErrUTF8
 	}
-	if r.linear == nil {
-		return r.program.search(subject, r.options.anchored)
+	e := r.ready()
+	if e.linear == nil {
+		return e.program.search(subject, r.options.anchored)
 	}
-	if r.size*len(subject) > linearLimit {
+	if e.size*len(subject) > linearLimit {
 		return false, ErrLimit
 	}
 	if !r.options.utf {
 		subject = widen(subject)
 	}
-	return r.linear.MatchString(subject), nil
+	return e.linear.MatchString(subject), nil
 }
 
 // Linear tells whether the pattern runs in linear time, so that only a very long text can make it hit [ErrLimit].
-func (r *Regexp) Linear() bool { return r.linear != nil }
+func (r *Regexp) Linear() bool { return r.ready().linear != nil }
+
+// Required returns a text that occurs in every subject that matches, after the subject's ASCII letters were made lower
+// case. It is empty when there is none. Whoever has many patterns tries only those whose text occurs.
+func (r *Regexp) Required() string { return r.required }

@@ -113,6 +113,18 @@ func TestLinear(t *testing.T) {
 	}
 }
 
+func TestRequired(t *testing.T) {
+	for literal, want := range map[string]string{
+		`/^buy\s+\d+ items?$/i`: " item", `/crypto(coin|cash)s/`: "crypto", `/a|b/`: "", `/(?:FOO){2}bar/`: "foofoobar", `/x(?=longer)y/`: "xy", `/a+bcd?/`: "bc",
+		`/k\xe9/u`: "k\u00e9", `/k\xe9/`: "k\xe9", `/kab/iu`: "ab", `/(foo)?\bbar\b/`: "bar", `/foo*/`: "fo", `/(?>ab)c\1?(x)/`: "abc",
+	} {
+		re, err := Compile(literal)
+		if err != nil || re.Required() != want {
+			t.Errorf("%s: %q, want %q (%v)", literal, re.Required(), want, err)
+		}
+	}
+}
+
 // A bomb ends with ErrLimit instead of running for ages or taking memory without end.
 func TestBombs(t *testing.T) {
 	for literal, subject := range map[string]string{
@@ -137,6 +149,19 @@ func TestBombs(t *testing.T) {
 	}
 	if _, err := re.Match("a\xff"); !errors.Is(err, ErrUTF8) {
 		t.Errorf("invalid UTF-8: %v", err)
+	}
+}
+
+// Whatever is built at the first use fits.
+func TestLazy(t *testing.T) {
+	for _, literal := range []string{`/(){60000}\1/`, `/(?=a{60000})/`, `/(?>(?:){60000})/`, `/(?(1)a{30000}|b{30000})()/`, `/(?<=a{60000})b/`, `/((a?)*){300}\1/`, `/(?:a|){400}(?!x)/`, `/(a{1000}){60}\1/`} {
+		re, err := Compile(literal)
+		if err != nil {
+			continue
+		}
+		if e := re.ready(); e.linear == nil && e.program == nil {
+			t.Errorf("%s: neither refused nor built", literal)
+		}
 	}
 }
 

@@ -69,6 +69,19 @@ func BenchmarkCheck(b *testing.B) {
 	}
 }
 
+// BenchmarkPatterns has a thousand regular expressions, of which most contain a text that does not occur.
+func BenchmarkPatterns(b *testing.B) {
+	set := literalRules(1000)
+	for i := range set.Rules[0].Items {
+		item := &set.Rules[0].Items[i]
+		item.Type, item.Value = protection.ItemRegex, "/\\b"+strings.ReplaceAll(item.Value, "*", "\\s+")+"\\b/i"
+	}
+	m, data := Compile(set, SQLite), formData(b)
+	for b.Loop() {
+		m.Check(data)
+	}
+}
+
 func BenchmarkCompile(b *testing.B) {
 	set := literalRules(1_000_000)
 	b.ResetTimer()

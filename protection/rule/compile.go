@@ -46,6 +46,7 @@ const (
 	confirmWord                        // the occurrence must be a word of its own
 	confirmTester                      // the tester must agree; the look-up was the preselection
 	confirmStages                      // both stages must agree on the whole value
+	confirmPattern                     // the regular expression must match
 )
 
 // source is a rule, with what its items share.
@@ -61,12 +62,6 @@ type source struct {
 type packageInfo struct {
 	name   string
 	factor float64
-}
-
-// pattern is an item that is a regular expression.
-type pattern struct {
-	item uint32
-	re   *phpregex.Regexp
 }
 
 // subnet is an item that is a range of addresses.
@@ -244,6 +239,7 @@ func (c *compiler) placeText(list *[]posting, always *[]uint32, kind protection.
 	return ""
 }
 
+// placePattern posts a regular expression under a text that its matches contain, so that it runs only where that occurs.
 func (c *compiler) placePattern(kind protection.ItemType, value string) (string, int) {
 	re, err := phpregex.Compile(value)
 	if err != nil {
@@ -253,13 +249,21 @@ func (c *compiler) placePattern(kind protection.ItemType, value string) (string,
 		}
 		return err.Error(), -1
 	}
-	p := pattern{uint32(len(c.ratings)), re}
+	number := uint32(len(c.ratings))
+	list, always := &c.words, &c.wordAlways
 	if kind == protection.ItemUARegex {
-		c.agentPatterns = append(c.agentPatterns, p)
-	} else {
-		c.wordPatterns = append(c.wordPatterns, p)
+		list, always = &c.agents, &c.agentAlways
 	}
-	c.confirm = append(c.confirm, confirmNothing)
+	if literal := re.Required(); literal != "" {
+		*list = append(*list, posting{literal, number})
+	} else {
+		*always = append(*always, number)
+	}
+	if c.patterns == nil {
+		c.patterns = map[uint32]*phpregex.Regexp{}
+	}
+	c.patterns[number] = re
+	c.confirm = append(c.confirm, confirmPattern)
 	return "", -1
 }
 

@@ -29,10 +29,10 @@ type Matcher struct {
 	types       []protection.ItemType
 
 	wordIndex, agentIndex       *index
-	wordAlways, agentAlways     []uint32 // items without a literal piece
-	wordPatterns, agentPatterns []pattern
-	fullIndex                   *index // by trimmed value
-	mailIndex, domainIndex      *index // by lower-case value
+	wordAlways, agentAlways     []uint32                    // items without a literal piece
+	patterns                    map[uint32]*phpregex.Regexp // by item
+	fullIndex                   *index                      // by trimmed value
+	mailIndex, domainIndex      *index                      // by lower-case value
 	websiteIndex, providerIndex *index
 	ipIndex                     *index
 	subnets                     map[netip.Prefix][]subnet
@@ -140,7 +140,6 @@ func (m *Matcher) match(path, v string, r *Result) []uint32 {
 	case strings.HasPrefix(path, pathForm):
 		f.texts(m.wordIndex, m.wordAlways)
 		f.postings(m.fullIndex, []string{php.Trim(v)})
-		f.patterns(m.wordPatterns)
 		if m.mailIndex != nil {
 			f.postings(m.mailIndex, m.extract.emails(path, f.lower))
 		}
@@ -155,7 +154,6 @@ func (m *Matcher) match(path, v string, r *Result) []uint32 {
 		f.ranges()
 	case strings.HasPrefix(path, pathUserAgent):
 		f.texts(m.agentIndex, m.agentAlways)
-		f.patterns(m.agentPatterns)
 	case strings.HasPrefix(path, pathASNumber):
 		f.postings(m.providerIndex, []string{string(protection.ItemASNumber) + " " + f.lower})
 	case strings.HasPrefix(path, pathCountry):
@@ -180,7 +178,11 @@ type field struct {
 // texts looks for literals in the value.
 func (f *field) texts(x *index, always []uint32) {
 	for _, item := range always {
-		f.stages(item)
+		if f.confirm[item] == confirmPattern {
+			f.pattern(item)
+		} else {
+			f.stages(item)
+		}
 	}
 	if x == nil {
 		return
@@ -203,6 +205,8 @@ func (f *field) texts(x *index, always []uint32) {
 				}
 			case confirmStages:
 				f.stages(item)
+			case confirmPattern:
+				f.pattern(item)
 			}
 		}
 		if done {
@@ -229,15 +233,13 @@ func (f *field) postings(x *index, values []string) {
 	}
 }
 
-func (f *field) patterns(list []pattern) {
-	for _, p := range list {
-		matched, err := p.re.Match(f.value)
-		if errors.Is(err, phpregex.ErrLimit) {
-			f.cutOff++
-		}
-		if matched {
-			f.hits = append(f.hits, p.item)
-		}
+func (f *field) pattern(item uint32) {
+	matched, err := f.patterns[item].Match(f.value)
+	if errors.Is(err, phpregex.ErrLimit) {
+		f.cutOff++
+	}
+	if matched {
+		f.hits = append(f.hits, item)
 	}
 }
 

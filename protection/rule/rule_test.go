@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -332,7 +333,7 @@ func TestAgainstStages(t *testing.T) {
 		return out
 	}
 	kinds := []protection.ItemType{protection.ItemText, protection.ItemText, protection.ItemWordExact, protection.ItemWordFull, protection.ItemEmail, protection.ItemDomain,
-		protection.ItemURL, protection.ItemUAText, protection.ItemIPAddress, protection.ItemCountry}
+		protection.ItemURL, protection.ItemRegex, protection.ItemUARegex, protection.ItemUAText, protection.ItemIPAddress, protection.ItemCountry}
 	rules := []protection.RuleType{protection.RuleWord, protection.RuleEmail, protection.RuleDomain, protection.RuleWebsite, protection.RuleUserAgent}
 	hits := 0
 	for round := range 300 {
@@ -346,7 +347,11 @@ func TestAgainstStages(t *testing.T) {
 			}
 			for range 3 {
 				id++
-				rule.Items = append(rule.Items, protection.RuleItem{ID: id, Type: kind, Value: text(3)})
+				value := text(3)
+				if kind == protection.ItemRegex || kind == protection.ItemUARegex {
+					value = "~" + pick("", "^", "a?", "(b|c)") + regexp.QuoteMeta(value) + pick("", "$", "+") + "~" + pick("", "i", "s", "u")
+				}
+				rule.Items = append(rule.Items, protection.RuleItem{ID: id, Type: kind, Value: value})
 			}
 			set.Rules = append(set.Rules, rule)
 		}
@@ -356,7 +361,13 @@ func TestAgainstStages(t *testing.T) {
 			got := m.match(path, value, &Result{})
 			f := &field{Matcher: m, path: path, value: value, lower: php.ToLower(value)}
 			for item := range m.ratings {
-				f.stages(uint32(item))
+				word, agent := strings.HasPrefix(path, pathForm), strings.HasPrefix(path, pathUserAgent)
+				switch kind := m.types[m.itemTypes[item]]; {
+				case m.confirm[item] != confirmPattern:
+					f.stages(uint32(item))
+				case kind == protection.ItemRegex && word, kind == protection.ItemUARegex && agent:
+					f.pattern(uint32(item))
+				}
 			}
 			hits += len(got)
 			if !slices.Equal(got, f.hits) {
