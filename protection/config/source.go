@@ -1,0 +1,201 @@
+package config
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/mosparoctl/mosparoctl/protection"
+	"github.com/mosparoctl/mosparoctl/protection/php"
+)
+
+// source answers questions about settings in mosparo's order of precedence.
+type source struct {
+	env    func(string) (string, bool) // the real environment
+	dotenv map[string]string           // the .env files, merged
+	file   *php.Array                  // the configuration file
+	errs   []error
+}
+
+// variable is an upper-case variable: the real environment, then the .env files, and where these are empty the key of the
+// same name in the configuration file.
+func (s *source) variable(name string) string {
+	v, ok := s.env(name)
+	if !ok {
+		v = s.dotenv[name]
+	}
+	if v == "" {
+		v = s.key(name)
+	}
+	return v
+}
+
+// key is a key of the configuration file that the environment variable of the same name overrides.
+func (s *source) key(name string) string {
+	if v, ok := s.env(name); ok && name == strings.ToLower(name) {
+		return v
+	}
+	v, _ := s.file.Get(name)
+	t, _ := v.Text()
+	return t
+}
+
+// or is the first that is not empty.
+func or(v, def string) string {
+	if v == "" {
+		return def
+	}
+	return v
+}
+
+// truthy is PHP's view of a text: only empty and "0" are false, so "false" is true.
+func truthy(v string) bool { return php.String(v).Truthy() }
+
+// boolean is a variable that Symfony parses as a boolean: 1, true, on, yes and other numbers than 0.
+func (s *source) boolean(name string) bool {
+	switch v := strings.ToLower(strings.TrimSpace(s.variable(name))); v {
+	case "1", "true", "on", "yes":
+		return true
+	default:
+		return php.IsNumeric(v) && php.Intval(v) != 0
+	}
+}
+
+// number is an integer variable; one that is no number is an error, as it is for PHP.
+func (s *source) number(name string, def int64) int64 {
+	v := s.variable(name)
+	if v == "" {
+		return def
+	}
+	if !php.IsNumeric(v) {
+		s.errs = append(s.errs, protection.Errorf(protection.CodeInvalid, "%s: %q is no number", name, v))
+		return def
+	}
+	return php.Intval(v)
+}
+
+// bounded is number, where a value out of bounds counts as def.
+func (s *source) bounded(name string, def, lowest, highest int64) int64 {
+	n := s.number(name, def)
+	if n < lowest || n > highest {
+		return def
+	}
+	return n
+}
+
+// list splits at commas and line ends. Entries are not trimmed in what mosparo compares as text, so neither here; empty
+// ones are left out.
+func list(v string) []string {
+	return strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == '\n' || r == '\r' })
+}
+
+// readFile reads the configuration file; a missing one is as good as empty, as it is for mosparo.
+func (s *source) readFile(path string) error {
+	s.file = php.NewArray()
+	if path == "" {
+		return nil
+	}
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return protection.Errorf(protection.CodeInvalid, "configuration file: %w", err)
+	}
+	v, err := php.ParseExport(string(raw))
+	if err != nil {
+		return protection.Errorf(protection.CodeInvalid, "configuration file %s: %w", path, err)
+	}
+	if v.Kind() != php.KindArray {
+		return protection.Errorf(protection.CodeInvalid, "configuration file %s: it returns no array", path)
+	}
+	s.file = v.Array()
+	return nil
+}
+
+// readDotenv reads the .env files: one that was named, or those of the application's folder, the last having the highest
+// precedence: .env, .env.local, .env.<APP_ENV>, .env.<APP_ENV>.local. A compiled .env.local.php replaces them all.
+func (s *source) readDotenv(named, appDir string) error {
+	s.dotenv = map[string]string{}
+	if named == "" && appDir != "" {
+		if done, err := s.compiledDotenv(filepath.Join(appDir, ".env.local.php")); done || err != nil {
+			return err
+		}
+	}
+	var paths []string
+	if appDir != "" {
+		paths = append(paths, filepath.Join(appDir, ".env"), filepath.Join(appDir, ".env.local"))
+	}
+	for _, p := range paths {
+		if err := s.mergeDotenv(p, false); err != nil {
+			return err
+		}
+	}
+	if appDir != "" {
+		env, _ := s.env("APP_ENV")
+		env = or(or(env, s.dotenv["APP_ENV"]), "prod")
+		for _, suffix := range []string{env, env + ".local"} {
+			if err := s.mergeDotenv(filepath.Join(appDir, ".env."+suffix), false); err != nil {
+				return err
+			}
+		}
+	}
+	if named != "" {
+		return s.mergeDotenv(named, true)
+	}
+	return nil
+}
+
+func (s *source) mergeDotenv(path string, must bool) error {
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) && !must {
+		return nil
+	}
+	if err != nil {
+		return protection.Errorf(protection.CodeInvalid, "environment file: %w", err)
+	}
+	values, err := parseDotenv(string(raw), func(name string) (string, bool) {
+		if v, ok := s.env(name); ok {
+			return v, true
+		}
+		v, ok := s.dotenv[name]
+		return v, ok
+	})
+	if err != nil {
+		return protection.Errorf(protection.CodeInvalid, "environment file %s: %w", path, err)
+	}
+	for name, v := range values {
+		s.dotenv[name] = v
+	}
+	return nil
+}
+
+func (s *source) compiledDotenv(path string) (bool, error) {
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, protection.Errorf(protection.CodeInvalid, "environment file: %w", err)
+	}
+	v, err := php.ParseExport(string(raw))
+	if err != nil {
+		return false, protection.Errorf(protection.CodeInvalid, "environment file %s: %w", path, err)
+	}
+	for k, m := range v.Array().All() {
+		s.dotenv[k.String()], _ = m.Text()
+	}
+	return true, nil
+}
+
+// port is a port number with a default.
+func port(v string, def int) int {
+	n, err := strconv.Atoi(strings.TrimSpace(v))
+	if err != nil || n < 1 || n > 65535 {
+		return def
+	}
+	return n
+}
