@@ -112,7 +112,7 @@ func size(n node) int {
 	case condNode:
 		return 1 + size(n.yes) + size(n.no)
 	case repeatNode:
-		return 1 + max(1, size(n.body))*max(1, n.min+1, n.max)
+		return min(maxSize, 1+max(1, size(n.body))*max(1, n.min+1, n.max))
 	default:
 		return 1
 	}
@@ -121,10 +121,13 @@ func size(n node) int {
 func sizeOfAll(list []node) int {
 	sum := 0
 	for _, n := range list {
-		sum += size(n)
+		sum = min(maxSize, sum+size(n))
 	}
 	return sum
 }
+
+// maxSize keeps size from overflowing.
+const maxSize = 1 << 30
 
 // maxInstructions is the most that one part is compiled to: a loop over something that may be empty.
 const maxInstructions = 6
