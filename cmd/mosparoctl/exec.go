@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"strings"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/mosparoctl/mosparoctl/inventory"
 	"github.com/mosparoctl/mosparoctl/ops"
+	"github.com/mosparoctl/mosparoctl/ops/logs"
 )
 
 // execOptions are the flags of exec.
@@ -63,12 +63,12 @@ func runExec(ctx context.Context, a *app, o execOptions, argv []string) error {
 			defer cancel()
 		}
 		show := func(line string) {
-			a.printer.Emit(ops.Event{Kind: ops.Output, Op: "exec", Node: n.Name, Message: line})
+			a.printer.Emit(ops.Event{Kind: ops.Output, Op: "exec", Node: n.Name, Message: printable(line)})
 		}
-		out, errOut := &lineWriter{emit: show}, &lineWriter{emit: show}
+		out, errOut := &logs.Lines{Each: show}, &logs.Lines{Each: show}
 		_, err := h.Run(ctx, ops.Command{Argv: argv, Dir: below(n, o.dir), Stdout: out, Stderr: errOut, AsLogin: o.login})
-		out.flush()
-		errOut.flush()
+		out.Flush()
+		errOut.Flush()
 		return execError(err)
 	})
 	for i, err := range errs {
@@ -102,43 +102,8 @@ func below(n *inventory.Node, dir string) string {
 	return strings.TrimSuffix(n.Paths.Root, "/") + "/" + dir
 }
 
-// maxLine is where a line without an end is broken.
-const maxLine = 64 << 10
-
-// lineWriter cuts what is written into lines. It is used by one goroutine at a time.
-type lineWriter struct {
-	emit func(line string)
-	held []byte
-}
-
-func (w *lineWriter) Write(p []byte) (int, error) {
-	w.held = append(w.held, p...)
-	for {
-		i := bytes.IndexByte(w.held, '\n')
-		if i < 0 && len(w.held) < maxLine {
-			return len(p), nil
-		}
-		if i < 0 {
-			w.emit(printable(string(w.held)))
-			w.held = w.held[:0]
-			return len(p), nil
-		}
-		w.emit(printable(string(w.held[:i])))
-		w.held = append(w.held[:0], w.held[i+1:]...)
-	}
-}
-
-// flush emits a last line that has no end.
-func (w *lineWriter) flush() {
-	if len(w.held) > 0 {
-		w.emit(printable(string(w.held)))
-		w.held = nil
-	}
-}
-
 // printable shows control characters as what they are: what a node prints must not steer the operator's terminal.
 func printable(line string) string {
-	line = strings.TrimSuffix(line, "\r")
 	if strings.IndexFunc(line, control) < 0 {
 		return line
 	}

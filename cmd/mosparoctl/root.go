@@ -35,6 +35,7 @@ func commands(a *app) []*cobra.Command {
 		newEnv(a),
 		newExec(a),
 		newHosts(a),
+		newLogs(a),
 		newSSH(a),
 		newInit(a),
 		newInventory(a),
