@@ -30,5 +30,6 @@ func Checks() []Check {
 		dbWritable(),
 		dbVersion(),
 		balancerState(),
+		cronJobs(),
 	}
 }

@@ -54,7 +54,7 @@ type fault struct {
 }
 
 func faults() []fault {
-	return slices.Concat(nodeFaults(), fileFaults(), phpFaults(), httpFaults(), cacheFaults(), balancerFaults())
+	return slices.Concat(nodeFaults(), fileFaults(), phpFaults(), httpFaults(), cacheFaults(), balancerFaults(), cronFaults())
 }
 
 func nodeFaults() []fault {
@@ -242,6 +242,24 @@ func balancerFaults() []fault {
 	}
 }
 
+func cronFaults() []fault {
+	const check = "cron-jobs"
+	return []fault{
+		{"no such command", func(r *rig) {
+			r.machines[1].crontab += "15 3 * * * php bin/console mosparo:rule-packages:refresh\n"
+		}, check, Fail, "app1", "which mosparo does not have"},
+		{"somebody else's line", func(r *rig) {
+			r.machines[1].crontab += "15 3 * * * php bin/console mosparo:cleanup-database\n"
+		}, check, Warn, "app1", "keeps no distance"},
+		{"no schedule", func(r *rig) { r.machines[1].crontab = "" }, check, Warn, "app1", "not scheduled: cleanup"},
+		{"other zone", func(r *rig) { r.machines[1].node.TZ = "Asia/Tokyo" }, check, Fail, "app1", "not in the zone Asia/Tokyo"},
+		{"markers broken", func(r *rig) {
+			r.machines[1].crontab = strings.Replace(r.machines[1].crontab, "# END", "# ENDE", 1)
+		}, check, Unknown, "app1", "without its end marker"},
+		{"a job too many", func(r *rig) { r.d.Cron.Mode = inventory.CronAdminOnly }, check, Warn, "app1", "should not be on this node"},
+	}
+}
+
 // Every planted fault is found, on the node where it is, and by its check only where it says nothing of the others.
 func TestFaultsAreFound(t *testing.T) {
 	covered := map[string]bool{}
@@ -320,6 +338,12 @@ func TestRightThings(t *testing.T) {
 			for _, m := range r.machines {
 				m.edit(".env.local", "MOSPARO_CACHE_ADAPTER=redis\n", "")
 				m.edit("config/env.mosparo.php", "  'geoipActive'", "  'MOSPARO_CACHE_ADAPTER' => 'redis',\n  'geoipActive'")
+			}
+		}},
+		{"web cron", "cron-jobs", func(r *rig) {
+			for _, m := range r.machines {
+				m.crontab = ""
+				m.edit("config/env.mosparo.php", "  'geoipActive'", "  'webCronJobActive' => true,\n  'webCronJobSecretKey' => 'x',\n  'geoipActive'")
 			}
 		}},
 		{"a balancer of commands", "balancer-state", func(r *rig) {

@@ -28,11 +28,12 @@ const (
 	FamilyCache    Family = "cache"
 	FamilyDatabase Family = "database"
 	FamilyBalancer Family = "balancer"
+	FamilyCron     Family = "cron"
 )
 
 // Families lists all families in the order in which reports show them.
 func Families() []Family {
-	return []Family{FamilyNode, FamilyClock, FamilyFiles, FamilyPHP, FamilyHTTP, FamilyCache, FamilyDatabase, FamilyBalancer}
+	return []Family{FamilyNode, FamilyClock, FamilyFiles, FamilyPHP, FamilyHTTP, FamilyCache, FamilyDatabase, FamilyBalancer, FamilyCron}
 }
 
 // Verdict is the answer to a check.

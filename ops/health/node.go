@@ -108,7 +108,9 @@ func (n *node) stat(ctx context.Context, name string) (ops.FileInfo, error) {
 }
 
 // reason is err as one line, without the node's name, which stands beside it.
-func (n *node) reason(err error) string { return oneLine(strings.ReplaceAll(err.Error(), n.Name+": ", "")) }
+func (n *node) reason(err error) string {
+	return oneLine(strings.ReplaceAll(err.Error(), n.Name+": ", ""))
+}
 
 // output runs a command and returns what it printed.
 func (n *node) output(ctx context.Context, argv ...string) ([]byte, error) {

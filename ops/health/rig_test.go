@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/mosparoctl/mosparoctl/inventory"
 	"github.com/mosparoctl/mosparoctl/ops"
+	"github.com/mosparoctl/mosparoctl/ops/cron"
 	"github.com/mosparoctl/mosparoctl/ops/local"
 )
 
@@ -36,6 +38,8 @@ type machine struct {
 	t    *testing.T
 	root string
 	node *inventory.Node
+
+	crontab string // of the user mosparo
 
 	mu    sync.Mutex
 	dials map[string]string                                                       // address as the node knows it -> where it leads
@@ -167,7 +171,56 @@ func newRig(t *testing.T, names ...string) *rig {
 			m.lead("lb.internal:9000", lb)
 		}
 	}
+	r.schedule()
 	return r
+}
+
+// schedule writes mosparo's jobs into the crontabs, as "cron apply" does.
+func (r *rig) schedule() {
+	r.t.Helper()
+	r.d.Cron = inventory.Cron{Mode: inventory.CronStaggered, Target: inventory.CronUser, User: "mosparo", Distance: 10 * time.Minute, Dir: r.t.TempDir()}
+	states := map[string]*cron.NodeState{}
+	for _, m := range r.machines {
+		m.node.Roles = append(m.node.Roles, inventory.RoleCron)
+		s, err := cron.Read(r.t.Context(), m, r.d, m.node, time.Now())
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		states[m.node.Name] = s
+	}
+	lay, err := cron.Lay(r.d, states, time.Now())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	plan, _, err := cron.PlanApply(r.d, lay, states, r.d.Nodes, r)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if _, err := ops.Apply(r.t.Context(), plan, ops.ApplyOptions{}); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// fakeCron keeps a crontab in memory and gives the node a user mosparo and the time zone UTC.
+func (m *machine) fakeCron() {
+	m.instead(func(_ context.Context, c ops.Command) (ops.Result, error, bool) {
+		say := func(text string) (ops.Result, error, bool) { return ops.Result{Stdout: []byte(text)}, nil, true }
+		switch {
+		case len(c.Argv) == 3 && c.Argv[2] == "id -u && id -un":
+			return say("1000\nmosparo\n")
+		case len(c.Argv) > 3 && strings.Contains(c.Argv[2], "/etc/timezone"):
+			return say("zone UTC\n" + strings.Repeat("+0000 /etc/localtime\n", len(c.Argv)-4))
+		case c.Argv[0] != "crontab":
+			return ops.Result{}, nil, false
+		case c.Argv[len(c.Argv)-1] == "-":
+			text, err := io.ReadAll(c.Stdin)
+			m.crontab = string(text)
+			return ops.Result{}, err, true
+		case m.crontab == "":
+			return ops.Result{}, &ops.ExitError{Argv: c.Argv, Status: 1, Stderr: []byte("no crontab for mosparo")}, true
+		}
+		return say(m.crontab)
+	})
 }
 
 func (r *rig) addMachine(name string) *machine {
@@ -179,6 +232,7 @@ func (r *rig) addMachine(name string) *machine {
 	m.lead("cache.internal:6379", r.redis.Addr())
 	m.serve(http.StatusOK, `{"service":"mosparo","healthy":true,"databaseStatus":"connected","error":null,"statusCode":200}`)
 	m.noFPM()
+	m.fakeCron()
 	m.write("src/Kernel.php", "<?php class Kernel { const MAJOR_VERSION = '1.5'; const VERSION = '1.5.4'; }\n")
 	m.write("composer.lock", "{}")
 	m.write(".env", "APP_ENV=prod\nMOSPARO_CACHE_ADAPTER=\nREDIS_URL=redis://localhost\nMEMCACHED_URL=memcached://localhost\n")
