@@ -84,10 +84,10 @@ func (r *Reader) Active() bool { return r.asn.db.Load() != nil || r.country.db.L
 func (r *Reader) Lookup(ip string) (protection.Localization, error) {
 	var found protection.Localization
 	addr, err := netip.ParseAddr(ip)
-	if err != nil {
-		return found, nil
-	}
 	addr = addr.WithZone("")
+	if err != nil || !addr.IsValid() {
+		return found, nil //nolint:nilerr // documented: such a text is not known
+	}
 	var network struct {
 		Number       uint32 `maxminddb:"autonomous_system_number"`
 		Organization string `maxminddb:"autonomous_system_organization"`

@@ -56,7 +56,7 @@ const (
 	noWordBoundary                  // \B
 )
 
-// fixedLength returns the number of characters that n always matches, or -1.
+// fixedLength returns the number of characters that n always matches, or -1 if there is none or it is too large for PCRE2.
 func fixedLength(n node) int {
 	switch n := n.(type) {
 	case setNode:
@@ -68,7 +68,9 @@ func fixedLength(n node) int {
 			if l < 0 {
 				return -1
 			}
-			sum += l
+			if sum += l; sum > maxRepeat {
+				return -1
+			}
 		}
 		return sum
 	case altNode:
@@ -83,6 +85,9 @@ func fixedLength(n node) int {
 		l := fixedLength(n.body)
 		if _, isLook := n.body.(lookNode); l < 0 || n.min != n.max || isLook {
 			return -1 // PCRE2 takes no repeated assertion inside a look-behind
+		}
+		if l*n.min > maxRepeat {
+			return -1
 		}
 		return l * n.min
 	case groupNode:

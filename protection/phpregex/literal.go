@@ -102,14 +102,14 @@ func closing(text string, start int) int {
 	}
 	depth := 1
 	for i := start + 1; i < len(text); i++ {
-		switch c := text[i]; {
-		case c == '\\':
+		switch text[i] {
+		case '\\':
 			i++
-		case c == end:
+		case end: // first, because it is the opening one, too, unless they are a pair
 			if depth--; depth == 0 {
 				return i
 			}
-		case c == open:
+		case open:
 			depth++
 		}
 	}

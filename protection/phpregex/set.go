@@ -18,14 +18,6 @@ type spans []span
 
 func one(r rune) spans { return spans{{r, r}} }
 
-func chars(s string) spans {
-	var out spans
-	for i := range len(s) {
-		out = append(out, span{rune(s[i]), rune(s[i])})
-	}
-	return out.normalise()
-}
-
 func (s spans) normalise() spans {
 	s = slices.Clone(s)
 	slices.SortFunc(s, func(a, b span) int {

@@ -41,9 +41,9 @@ type Proxies struct {
 func ParseProxies(list string) (p Proxies, unknown []string) {
 	for entry := range strings.SplitSeq(list, ",") {
 		entry = php.Trim(entry)
-		switch {
-		case entry == "":
-		case entry == "REMOTE_ADDR":
+		switch entry {
+		case "":
+		case "REMOTE_ADDR":
 			p.peer = true
 		default:
 			prefix, ok := parseRange(entry)
