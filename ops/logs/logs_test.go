@@ -166,6 +166,7 @@ func TestMergeOrdersWhatIsLate(t *testing.T) {
 		time.Sleep(900 * time.Millisecond)
 		send("a", 1) // late, but within the window
 		time.Sleep(3 * time.Second)
+		synctest.Wait()
 		if d := cmp.Diff([]string{"a", "b"}, got); d != "" {
 			t.Error(d)
 		}
