@@ -54,6 +54,7 @@ func Start(t testing.TB, argv ...string) *Process {
 	p := &Process{t: t, done: make(chan struct{})}
 	p.cmd = exec.Command(argv[0], argv[1:]...)
 	p.cmd.Stdout, p.cmd.Stderr = p, p
+	p.cmd.WaitDelay = 2 * time.Second // for children that left the group and hold the output open
 	// Signals of the test's terminal are not for the server, and its children end with it.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {
