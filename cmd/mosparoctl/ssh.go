@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -67,8 +66,7 @@ func runSSH(a *app, name string, command []string, show bool) error {
 	if err != nil {
 		return (&ops.Error{Code: ops.CodeFailed, Op: "start ssh", Err: err}).WithHint("install OpenSSH's client (openssh-client)")
 	}
-	err = syscall.Exec(path, argv, os.Environ())
-	return fmt.Errorf("start ssh: %w", errors.Join(err))
+	return fmt.Errorf("start ssh: %w", syscall.Exec(path, argv, os.Environ()))
 }
 
 // shellWord quotes s for pasting into a shell.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
@@ -23,6 +24,8 @@ type keyring struct {
 	mu    sync.Mutex
 	files map[string]*keyFile
 	ask   sync.Mutex // one question at a time
+
+	questions atomic.Int64 // grows when one is asked and when it is answered
 }
 
 // keyFile is one private key. For an encrypted one the public half is known before it is opened.
@@ -110,7 +113,9 @@ func (f *keyFile) open() (ssh.Signer, error) {
 	}
 	f.ring.ask.Lock()
 	defer f.ring.ask.Unlock()
+	f.ring.questions.Add(1)
 	pass, err := f.ring.passphrase(f.path)
+	f.ring.questions.Add(1)
 	if err != nil {
 		return nil, fmt.Errorf("passphrase of key %s: %w", f.path, err)
 	}

@@ -112,6 +112,24 @@ func TestPassphraseIsAskedOnceForAllNodes(t *testing.T) {
 	}
 }
 
+// Typing takes longer than connecting may.
+func TestPassphraseTakesItsTime(t *testing.T) {
+	s, n := start(t, remotetest.Config{})
+	n.SSH.Timeout = 200 * time.Millisecond
+	if err := s.UserKey().WriteEncryptedFile(n.SSH.Identity, "open"); err != nil {
+		t.Fatal(err)
+	}
+	asked := 0
+	o := remote.Options{Passphrase: func(string) ([]byte, error) {
+		asked++
+		<-time.After(3 * n.SSH.Timeout)
+		return []byte("open"), nil
+	}}
+	if _, err := hostWith(t, o, n); err != nil || asked != 1 {
+		t.Errorf("asked %d times, %v", asked, err)
+	}
+}
+
 func TestRefusedLogins(t *testing.T) {
 	s, n := start(t, remotetest.Config{})
 	edit := func(change func(n *inventory.Node)) *inventory.Node {

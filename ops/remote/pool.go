@@ -193,12 +193,12 @@ func (l *link) over() bool {
 // start begins to connect to t. p.mu is held.
 func (p *Pool) start(ctx context.Context, t *target) *link {
 	// The first caller's context doesn't decide for those who join.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.timeout)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	l := &link{done: make(chan struct{}), cancel: cancel}
 	p.links[t.key()] = l
 	go func() {
 		defer cancel()
-		c, err := p.dialThrough(ctx, t)
+		c, err := p.dialPatiently(ctx, t)
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if err == nil && (p.closed || p.links[t.key()] != l) {
@@ -209,6 +209,22 @@ func (p *Pool) start(ctx context.Context, t *target) *link {
 		close(l.done)
 	}()
 	return l
+}
+
+// dialPatiently connects to t within its timeout, but doesn't count the time in which somebody was asked for a passphrase: the
+// node has given up by then, and the key is open for another attempt.
+func (p *Pool) dialPatiently(ctx context.Context, t *target) (*conn, error) {
+	const attempts = 5
+	for i := 1; ; i++ {
+		before := p.keys.questions.Load()
+		attempt, cancel := context.WithTimeout(ctx, t.timeout)
+		c, err := p.dialThrough(attempt, t)
+		late := attempt.Err() == context.DeadlineExceeded
+		cancel()
+		if err == nil || !late || i == attempts || p.keys.questions.Load() == before {
+			return c, err
+		}
+	}
 }
 
 // dialThrough connects to t, first to its jump host, which several nodes may share.
