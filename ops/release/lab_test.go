@@ -27,7 +27,8 @@ type lab struct {
 	d        *inventory.Deployment
 	rotation *rotation
 	gate     *gate
-	wrap     func(ops.Host) ops.Host // nil: hosts as they are
+	wrap     func(ops.Host) ops.Host                                  // nil: hosts as they are
+	reach    func(ctx context.Context, node string) (ops.Host, error) // nil: folders of this machine
 	now      time.Time
 }
 
@@ -55,7 +56,10 @@ func newLab(t testing.TB, dir string, n int) *lab {
 	return l
 }
 
-func (l *lab) Host(_ context.Context, node string) (ops.Host, error) {
+func (l *lab) Host(ctx context.Context, node string) (ops.Host, error) {
+	if l.reach != nil {
+		return l.reach(ctx, node)
+	}
 	var h ops.Host = local.New(node)
 	if l.wrap != nil {
 		h = l.wrap(h)
@@ -65,7 +69,7 @@ func (l *lab) Host(_ context.Context, node string) (ops.Host, error) {
 
 func (l *lab) Peer(ctx context.Context, node string) (filesync.Peer, error) {
 	h, err := l.Host(ctx, node)
-	return filesync.NewHostPeer(h, filesync.HostOptions{FilesOnly: true, Concurrency: 4}), err
+	return filesync.NewHostPeer(h, filesync.HostOptions{FilesOnly: l.reach == nil, Concurrency: 4}), err
 }
 
 func (l *lab) manager() *Manager {
