@@ -23,7 +23,10 @@ type (
 		body  node
 	}
 	// atomicNode keeps its first match.
-	atomicNode struct{ body node }
+	atomicNode struct {
+		body    node
+		newline bool // it stands for \R
+	}
 	// lookNode is an assertion. A look-behind has one branch per top-level alternative, each of a fixed length.
 	lookNode struct {
 		behind, negative bool

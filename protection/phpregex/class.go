@@ -137,7 +137,10 @@ func (p *parser) posixSet(name string) (spans, bool) {
 	}
 	if p.opt.utf {
 		tables := map[string]string{"alpha": "l", "lower": "ll", "upper": "lu", "alnum": "xan", "blank": "h", "cntrl": "cc", "digit": "nd",
-			"space": "space", "word": "word", "punct": "punct", "graph": "graph", "print": "print"}
+			"space": "space", "word": "word", "punct": "punct"}
+		if name == "graph" || name == "print" {
+			return nil, false // PCRE2 mixes them up with other members of the class
+		}
 		if table, ok := tables[name]; ok {
 			return unicodeData().sets[table], true
 		}

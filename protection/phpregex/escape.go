@@ -42,7 +42,8 @@ func (p *parser) escape() ([]node, bool, error) {
 	case 'R':
 		p.pos += 2
 		breaks := p.verticalSpace()
-		return []node{atomicNode{altNode{[]node{catNode{[]node{setNode{one('\r')}, setNode{one('\n')}}}, setNode{breaks}}}}}, true, nil
+		pair := catNode{[]node{setNode{one('\r')}, setNode{one('\n')}}}
+		return []node{atomicNode{body: altNode{[]node{pair, setNode{breaks}}}, newline: true}}, true, nil
 	case 'N':
 		p.pos += 2
 		if strings.HasPrefix(p.text[p.pos:], "{") {

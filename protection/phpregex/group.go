@@ -25,7 +25,7 @@ func (p *parser) group() ([]node, bool, error) {
 		wrap   func(node) (node, error)
 	}{
 		{"(?:", func(n node) (node, error) { return n, nil }},
-		{"(?>", func(n node) (node, error) { return atomicNode{n}, nil }},
+		{"(?>", func(n node) (node, error) { return atomicNode{body: n}, nil }},
 		{"(?=", func(n node) (node, error) { return lookNode{branches: []node{n}}, nil }},
 		{"(?!", func(n node) (node, error) { return lookNode{negative: true, branches: []node{n}}, nil }},
 		{"(?<=", func(n node) (node, error) { return p.lookBehind(start, n, false) }},

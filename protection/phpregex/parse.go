@@ -48,6 +48,11 @@ func parse(text string, lit literal) (node, int, error) {
 			err = check()
 		}
 	}
+	if err == nil {
+		if reason := quirk(n); reason != "" {
+			err = p.fail(0, "%s", reason)
+		}
+	}
 	if err != nil {
 		var r *refusal
 		errors.As(err, &r)

@@ -53,6 +53,7 @@ func TestMatch(t *testing.T) {
 		{`/[[:upper:]]/i`, "a", true},
 		{`/[^\x00-\xff]/`, "abc", false},
 		{`/\R\n/`, "\r\n", false},
+		{`/a\R+b/`, "a\r\n\nb", true},
 	} {
 		re, err := Compile(c.literal)
 		if err != nil {
@@ -87,6 +88,11 @@ func TestRefused(t *testing.T) {
 		{`/(?<=a+)b/`, 1, "fixed length"},
 		{"/\xff/u", 1, "UTF-8"},
 		{`/\p{Foo}/u`, 1, "property"},
+		{`/(?>a+?)b/`, 1, "lazy"},
+		{`/(?=(a|b*?))c/`, 1, "lazy"},
+		{`/\R{2}\s/`, 1, "line breaks"},
+		{`/.*\R/`, 1, "line breaks"},
+		{`/[[:print:]a]/u`, 2, "POSIX"},
 		{`/((a{999}){999}){999}b\1/`, 1, "too large"},
 		{"/" + strings.Repeat("(", 300) + strings.Repeat(")", 300) + "/", 251, "nested"},
 	} {

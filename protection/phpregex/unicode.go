@@ -98,7 +98,7 @@ func property(name string) (spans, bool) {
 		return r
 	}, name)
 	switch name {
-	case "word", "space", "h", "v", "punct", "graph", "print":
+	case "word", "space", "h", "v", "punct":
 		return nil, false // names of our own tables, not of properties
 	}
 	s, ok := unicodeData().sets[name]

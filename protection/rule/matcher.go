@@ -55,6 +55,9 @@ func (m *Matcher) itemValue(item uint32) string {
 	return m.values[start:m.valueEnds[item]]
 }
 
+// maxCutOff is the number of patterns cut off in one submission after which only those that can't run long are tried.
+const maxCutOff = 20
+
 // Match is one rule item found in a field.
 type Match struct {
 	Type     protection.ItemType
@@ -74,7 +77,7 @@ type Result struct {
 	Score  float64 // sum in double precision; see php.Round14 for what the database keeps
 	Fields []FieldMatches
 	Random *RandomValues // nil unless the submission rule matched
-	CutOff int           // patterns whose match was cut off, which counts as no match
+	CutOff int           // patterns that ran too long or were not tried for that reason; it counts as no match
 }
 
 // Check rates the stored data of a submission: every element of every group but the metadata. Lists and objects are taken
@@ -135,7 +138,7 @@ func elements(list []string, v php.Value) []string {
 
 // match returns the numbers of the items that match a value, sorted.
 func (m *Matcher) match(path, v string, r *Result) []uint32 {
-	f := &field{Matcher: m, path: path, value: v, lower: php.ToLower(v)}
+	f := &field{Matcher: m, path: path, value: v, lower: php.ToLower(v), result: r}
 	switch {
 	case strings.HasPrefix(path, pathForm):
 		f.texts(m.wordIndex, m.wordAlways)
@@ -162,7 +165,6 @@ func (m *Matcher) match(path, v string, r *Result) []uint32 {
 	for _, item := range m.foreign {
 		f.stages(item)
 	}
-	r.CutOff += f.cutOff
 	slices.Sort(f.hits)
 	return slices.Compact(f.hits)
 }
@@ -170,9 +172,11 @@ func (m *Matcher) match(path, v string, r *Result) []uint32 {
 // field is one value being matched.
 type field struct {
 	*Matcher
-	path, value, lower string
-	hits               []uint32
-	cutOff             int
+	path, value string
+	lower       string // value in lower case
+	line        string // lower without line ends, once it was needed
+	hits        []uint32
+	result      *Result
 }
 
 // texts looks for literals in the value.
@@ -233,10 +237,17 @@ func (f *field) postings(x *index, values []string) {
 	}
 }
 
+// pattern runs a regular expression. After several that had to be cut off, a submission gets no more of them: one visitor
+// must not keep a processor busy for as long as there are patterns and fields.
 func (f *field) pattern(item uint32) {
-	matched, err := f.patterns[item].Match(f.value)
+	re := f.patterns[item]
+	if f.result.CutOff >= maxCutOff && !re.Linear() {
+		f.result.CutOff++
+		return
+	}
+	matched, err := re.Match(f.value)
 	if errors.Is(err, phpregex.ErrLimit) {
-		f.cutOff++
+		f.result.CutOff++
 	}
 	if matched {
 		f.hits = append(f.hits, item)
@@ -320,7 +331,7 @@ func (f *field) tested(ruleType protection.RuleType, kind protection.ItemType, v
 	}
 	switch kind {
 	case protection.ItemText, protection.ItemUAText:
-		return containsText(f.lower, lower)
+		return f.containsText(lower)
 	case protection.ItemWordExact:
 		return containsWord(f.lower, lower)
 	case protection.ItemWordFull:

@@ -359,7 +359,7 @@ func TestAgainstStages(t *testing.T) {
 		for range 20 {
 			path, value := pick("formData.textarea.a", "formData.input[url].a", "formData.input[email].a", "formData.x", "client.userAgent", "client.country", "client.ipAddress"), text(8)
 			got := m.match(path, value, &Result{})
-			f := &field{Matcher: m, path: path, value: value, lower: php.ToLower(value)}
+			f := &field{Matcher: m, path: path, value: value, lower: php.ToLower(value), result: &Result{}}
 			for item := range m.ratings {
 				word, agent := strings.HasPrefix(path, pathForm), strings.HasPrefix(path, pathUserAgent)
 				switch kind := m.types[m.itemTypes[item]]; {
@@ -378,6 +378,53 @@ func TestAgainstStages(t *testing.T) {
 	if hits < 1000 {
 		t.Errorf("only %d matches, the test says little", hits)
 	}
+}
+
+// TestHostilePatterns has more bombs than a submission is given time for.
+func TestHostilePatterns(t *testing.T) {
+	r := protection.Rule{Type: protection.RuleWord, Active: true}
+	for i := range 200 {
+		r.Items = append(r.Items, protection.RuleItem{ID: int64(i), Type: protection.ItemRegex, Value: fmt.Sprintf("/^(?=(a+)+$)(?:%d)?/", i)})
+	}
+	r.Items = append(r.Items, protection.RuleItem{ID: 200, Type: protection.ItemRegex, Value: "/(a+)+b$/"})
+	m := Compile(&protection.RuleSet{Rules: []protection.Rule{r}}, SQLite)
+	result := m.Check(phpValue(t, `{"formData":[{"name":"x","value":"`+strings.Repeat("a", 60)+`b","fieldPath":"textarea.x"}]}`))
+	if result.CutOff != 200 || result.Score != 1 {
+		t.Errorf("%d cut off, score %v", result.CutOff, result.Score)
+	}
+}
+
+// FuzzCheck feeds any JSON to a matcher of all kinds of items.
+func FuzzCheck(f *testing.F) {
+	set := &protection.RuleSet{SubmissionRules: []protection.SubmissionRule{{Key: RandomValuesKey, Enabled: true, Settings: protection.Settings{"matchTextarea": php.Bool(true)}}}}
+	for kind, values := range map[protection.ItemType][]string{
+		protection.ItemText: {"spam", "a*b?c", "*", ""}, protection.ItemWordExact: {"word", ""}, protection.ItemWordFull: {" full "}, protection.ItemRegex: {"/(a|b)+c/", `/(x)\1/u`},
+		protection.ItemEmail: {"a@b.ch"}, protection.ItemDomain: {"b.ch"}, protection.ItemURL: {"http://b.ch/"}, protection.ItemIPAddress: {"10.0.0.1"}, protection.ItemSubnet: {"10.0.0.0/8", "2001:db8::/32"},
+		protection.ItemASNumber: {"64500"}, protection.ItemCountry: {"CH"}, protection.ItemUAText: {"bot"}, protection.ItemUARegex: {"/^curl/"},
+	} {
+		r := protection.Rule{Type: typeOf(kind), Active: true}
+		for i, v := range values {
+			r.Items = append(r.Items, protection.RuleItem{ID: int64(i), Type: kind, Value: v})
+		}
+		set.Rules = append(set.Rules, r)
+	}
+	matchers := []*Matcher{Compile(set, SQLite), Compile(set, MySQL)}
+	f.Add(`{"formData":[{"name":"a","value":["spam",{"x":[1]}],"fieldPath":"textarea.a"},{"value":"a@b.ch http://b.ch/","fieldPath":"input[email]"}],"client":[{"name":"ipAddress","value":"10.0.0.1","fieldPath":"ipAddress"}]}`)
+	f.Add(`{"formData":{"0":5,"x":{"fieldPath":null}},"":[{"fieldPath":"\u0000"}]}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		v, err := php.DecodeJSON(text)
+		if err != nil {
+			return
+		}
+		for _, m := range matchers {
+			d := m.Check(v).Detection()
+			for _, part := range []php.Value{d.FieldRuleItems, d.SubmissionRules} {
+				if _, err := php.EncodeJSON(part, php.PreserveZeroFraction); err != nil {
+					t.Errorf("%q: %v", text, err)
+				}
+			}
+		}
+	})
 }
 
 func longLines(data []byte) *bufio.Scanner {

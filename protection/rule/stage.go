@@ -177,11 +177,14 @@ func like(text, pattern string, escapes bool) bool {
 }
 
 // containsText is the tester of text items: a substring, or with * or ? a wildcard pattern in which * crosses lines.
-func containsText(lower, item string) bool {
+func (f *field) containsText(item string) bool {
 	if !strings.ContainsAny(item, "*?") {
-		return strings.Contains(lower, item)
+		return strings.Contains(f.lower, item)
 	}
-	return wildcard.Match("*"+strings.Trim(item, "*")+"*", strings.ReplaceAll(lower, "\n", " "))
+	if f.line == "" {
+		f.line = strings.ReplaceAll(f.lower, "\n", " ")
+	}
+	return wildcard.Match("*"+strings.Trim(item, "*")+"*", f.line)
 }
 
 // containsWord is the tester of exact words: the item with anything but ASCII letters, digits and _ around it. mosparo

@@ -53,8 +53,6 @@ emit('space', $all, '\\s');
 emit('h', $all, '\\h');
 emit('v', $all, '\\v');
 emit('punct', $all, '[[:punct:]]');
-emit('graph', $all, '[[:graph:]]');
-emit('print', $all, '[[:print:]]');
 
 preg_match_all('~[\p{Lu}\p{Ll}\p{Lt}\p{Mn}\p{Nl}\p{So}\p{Lo}\p{Lm}]~u', $all, $found);
 $candidates = [];

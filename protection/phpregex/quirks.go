@@ -1,0 +1,120 @@
+package phpregex
+
+// quirk names a construct of the pattern for which PCRE2's optimiser changes what is matched, so that no engine that takes
+// the pattern at its word agrees with PHP. Found by comparing with PHP 8.2 (PCRE2 10.42):
+//   - a lazy repeat of a character at the end of an atomic group or an assertion becomes greedy and gives nothing back;
+//   - a repeated \R, or a repeat of characters before \R, gives nothing back although the next item could use it.
+//
+// It is "" for all other patterns.
+func quirk(n node) string {
+	q := &quirks{}
+	walk(n, q.visit)
+	switch {
+	case q.lazyTail:
+		return "a lazy quantifier at the end of an atomic group or assertion is not supported"
+	case q.newlineRepeated && q.otherMatchesBreak, q.newline && q.repeatMatchesBreak:
+		return `\R together with other items that match line breaks is not supported`
+	}
+	return ""
+}
+
+type quirks struct {
+	lazyTail           bool
+	newline            bool // \R occurs
+	newlineRepeated    bool // with a quantifier
+	otherMatchesBreak  bool // a character that could also be part of \R
+	repeatMatchesBreak bool // and is repeated
+}
+
+func (q *quirks) visit(n node) {
+	switch n := n.(type) {
+	case setNode:
+		q.otherMatchesBreak = q.otherMatchesBreak || matchesBreak(n.set)
+	case atomicNode:
+		q.newline = q.newline || n.newline
+		q.lazyTail = q.lazyTail || endsLazily(n.body)
+	case lookNode:
+		for _, b := range n.branches {
+			q.lazyTail = q.lazyTail || endsLazily(b)
+		}
+	case repeatNode:
+		switch body := n.body.(type) {
+		case setNode:
+			q.repeatMatchesBreak = q.repeatMatchesBreak || matchesBreak(body.set)
+		case atomicNode:
+			q.newlineRepeated = q.newlineRepeated || body.newline
+		}
+		q.lazyTail = q.lazyTail || n.possessive && endsLazily(n.body)
+	}
+}
+
+func matchesBreak(set spans) bool {
+	for _, b := range unicodeData().sets["v"] {
+		for _, r := range set {
+			if r.lo <= b.hi && b.lo <= r.hi {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// endsLazily tells whether the last thing that n consumes can be a lazy repeat of a character.
+func endsLazily(n node) bool {
+	switch n := n.(type) {
+	case catNode:
+		for i := len(n.parts) - 1; i >= 0; i-- {
+			if endsLazily(n.parts[i]) {
+				return true
+			}
+			if _, mayBeEmpty := firstSet(n.parts[i]); !mayBeEmpty {
+				return false
+			}
+		}
+	case altNode:
+		for _, b := range n.branches {
+			if endsLazily(b) {
+				return true
+			}
+		}
+	case groupNode:
+		return endsLazily(n.body)
+	case atomicNode:
+		return endsLazily(n.body)
+	case condNode:
+		return endsLazily(n.yes) || endsLazily(n.no)
+	case repeatNode:
+		_, single := n.body.(setNode)
+		return single && n.lazy || endsLazily(n.body)
+	}
+	return false
+}
+
+// walk visits n and everything below it, but not the inside of \R.
+func walk(n node, visit func(node)) {
+	visit(n)
+	switch n := n.(type) {
+	case catNode:
+		walkAll(n.parts, visit)
+	case altNode:
+		walkAll(n.branches, visit)
+	case groupNode:
+		walk(n.body, visit)
+	case atomicNode:
+		if !n.newline {
+			walk(n.body, visit)
+		}
+	case repeatNode:
+		walk(n.body, visit)
+	case lookNode:
+		walkAll(n.branches, visit)
+	case condNode:
+		walkAll([]node{n.yes, n.no}, visit)
+	}
+}
+
+func walkAll(list []node, visit func(node)) {
+	for _, n := range list {
+		walk(n, visit)
+	}
+}
