@@ -48,6 +48,10 @@ $(TOOLS)/goreleaser-$(GORELEASER_VERSION):
 lint: $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION) ## run the linters, import boundaries included
 	$< run ./...
 
+.PHONY: vectors
+vectors: ## replay the recorded replies of mosparo 1.5.4 against serve
+	@set -o pipefail; go test ./protection/conformance -run 'TestVectors|TestDifferences|TestExceptions' -count=1 -v | grep -v '^=== '
+
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (20s)
 	@./.ci/fuzz $(FUZZTIME)

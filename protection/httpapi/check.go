@@ -279,12 +279,13 @@ func (c *call) collect(s *protection.Submission, form formData, partial *protect
 	return nil
 }
 
+// clientData is what a submission keeps about the visitor, as fields that rules look at.
 func (c *call) clientData() php.Value {
 	agent := php.Null
 	if v, ok := c.r.Header["User-Agent"]; ok && len(v) > 0 {
 		agent = php.String(strings.ToValidUTF8(v[0], "\uFFFD"))
 	}
-	data := php.Map(textPair("ipAddress", c.ip), pair("userAgent", agent))
+	data := php.List(clientField("ipAddress", php.String(c.ip)), clientField("userAgent", agent))
 	if c.h.o.Locate == nil {
 		return data
 	}
@@ -299,9 +300,26 @@ func (c *call) clientData() php.Value {
 		if l.Country != "" {
 			country = php.String(l.Country)
 		}
-		with(data, pair("asNumber", number), pair("asOrganization", organization), pair("country", country))
+		for _, f := range []php.Value{clientField("asNumber", number), clientField("asOrganization", organization), clientField("country", country)} {
+			data.Array().Append(f)
+		}
 	}
 	return data
+}
+
+func clientField(name string, v php.Value) php.Value {
+	return php.Map(textPair("name", name), pair("value", v), textPair("fieldPath", name))
+}
+
+// clientIP is the address of the visitor of a stored submission, empty if there is none.
+func clientIP(data php.Value) string {
+	for _, f := range protection.Fields(data, protection.GroupClient) {
+		if f.Name == "ipAddress" {
+			ip, _ := f.Value.Text()
+			return ip
+		}
+	}
+	return ""
 }
 
 // rate lets the project's rules decide.

@@ -98,6 +98,11 @@ func (c *call) decode(raw []byte) error {
 	}
 	switch kind {
 	case "application/x-www-form-urlencoded":
+		switch c.r.Method {
+		case http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
+		default:
+			return nil
+		}
 		c.body = php.ParseForm(string(raw))
 	case "multipart/form-data":
 		if c.r.Method != http.MethodPost {

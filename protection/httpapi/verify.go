@@ -97,7 +97,7 @@ func (v *verification) open() (err error) {
 
 // decide runs all checks; it does not write anything.
 func (v *verification) decide() error {
-	ip, _ := v.sub.Data.Get(protection.GroupClient).Get("ipAddress").Text()
+	ip := clientIP(v.sub.Data)
 	set := v.settings(ip, v.token.PageURL, v.token.FormActionURL, v.token.FormID)
 	if set.MinimumTimeActive {
 		m := set.VerifyMinimumTime(v.token.CreatedAt, v.now)
