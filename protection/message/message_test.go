@@ -145,3 +145,15 @@ func TestFromRelease(t *testing.T) {
 		t.Errorf("a broken file: %v", err)
 	}
 }
+
+// FuzzMessages looks for panics and for locales that are not clean.
+func FuzzMessages(f *testing.F) {
+	c := message.Own()
+	f.Add("de-CH;q=x, fr;q=0.8,*", "zh_hans_XX", "de-", 2)
+	f.Fuzz(func(t *testing.T, accept, language, html string, source int) {
+		m := c.Messages(message.Request{AcceptLanguage: accept, Language: language, HTMLLanguage: html, Source: protection.LanguageSource(source)})
+		if locale := get(m, "locale"); !slices.Contains(strings.Fields("ar bg bn ca cs da de el en es et fi fr he hi hr hu id it ja km ko lv nl peo pl pt ro ru sk sl sq sr sv ta th tr uk vi zh_Hans zh_Hant"), locale) {
+			t.Errorf("locale %q", locale)
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package phpregex
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -264,9 +265,13 @@ func (p *parser) numberedReference(start int) (node, bool, error) {
 
 // reference makes a back-reference; the group may come later in the pattern.
 func (p *parser) reference(start, n int) node {
+	inside := slices.Contains(p.open, n)
 	p.pending = append(p.pending, func() error {
-		if n < 1 || n > p.groups {
+		switch {
+		case n < 1 || n > p.groups:
 			return p.fail(start, "reference to non-existent group %d", n)
+		case inside: // PCRE2 computes a wrong shortest length for some of these
+			return p.fail(start, "a reference to a group from its inside is not supported")
 		}
 		return nil
 	})
@@ -297,7 +302,7 @@ func (p *parser) namedReference(end string) (node, error) {
 	if !known {
 		return nil, p.fail(start, "reference to group %q, which is not known here", name)
 	}
-	return backrefNode{group: index, caseless: p.opt.caseless}, nil
+	return p.reference(start, index), nil
 }
 
 // gReference reads \gN, \g{N}, \g{-N} and \g{name}; \g<...> is a recursion and refused.

@@ -82,7 +82,11 @@ func (p *parser) capture(start int, name string) ([]node, bool, error) {
 		}
 		p.names[name] = index
 	}
-	return p.body(start, func(n node) (node, error) { return groupNode{index, n}, nil })
+	p.open = append(p.open, index)
+	return p.body(start, func(n node) (node, error) {
+		p.open = p.open[:len(p.open)-1]
+		return groupNode{index, n}, nil
+	})
 }
 
 // name reads a group name and the text that ends it.

@@ -20,6 +20,7 @@ type parser struct {
 	opt     options
 	depth   int
 	groups  int            // capturing groups opened so far
+	open    []int          // those that are not closed yet
 	names   map[string]int // group names
 	pending []func() error // checks that need all groups to be known
 }
@@ -240,10 +241,10 @@ func (p *parser) repeat(body node, least, most int) (node, error) {
 		}
 		p.pos++
 	}
+	if most == 0 {
+		return nil, p.fail(after, "{0} is not supported") // PCRE2 lets a ^ in what is never matched anchor the pattern
+	}
 	if _, isLook := body.(lookNode); isLook {
-		if most == 0 {
-			return nil, p.fail(after, "{0} after an assertion is not supported") // PCRE2 lets its ^ anchor the pattern
-		}
 		// A repeated assertion is tried at most once, as in PCRE2.
 		least, most = min(least, 1), 1
 	}

@@ -34,8 +34,7 @@ type look struct {
 }
 
 // program is what the backtracking machine runs. Slots 2i and 2i+1 hold start and end of group i (0 is unused), further
-// slots the marks of open groups and of loops. A group is set as a whole when it ends, so that a reference to it from its
-// inside sees the capture before.
+// slots the marks of open groups and of loops. A group is set as a whole when it ends.
 type program struct {
 	code  []instruction
 	looks []look

@@ -13,8 +13,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/zeebo/xxh3"
-
 	"github.com/mosparoctl/mosparoctl/protection"
 	"github.com/mosparoctl/mosparoctl/protection/php"
 )
@@ -212,14 +210,21 @@ func TestPrepared(t *testing.T) {
 					if got, err := Prepared(i.Type, i.Value); got != i.Prepared || err != nil {
 						t.Errorf("%s %q: %q, want %q (%v)", i.Type, i.Value, got, i.Prepared, err)
 					}
-					hash := xxh3.HashString128(php.ToLower(i.Value)).Bytes()
-					if got := fmt.Sprintf("%x", hash); got != i.Hashed {
+					if got := Hashed(i.Value); got != i.Hashed {
 						t.Errorf("%q: hash %s, want %s", i.Value, got, i.Hashed)
 					}
 				}
 			}
 		}
 	})
+	for value, want := range map[string]string{
+		"viagra": "82441393434ad33066c32a9398e8e038", "example.com": "c481d7301ccf29bb4bfbb7c48c9c3712", "10.0.0.1": "295155c6e23711061d766186f49cb5c1",
+		"64500": "11343521ed8c7b0bc5238809ae04b992", "": "99aa06d3014798d86001c324468d497f",
+	} {
+		if got := Hashed(value); got != want {
+			t.Errorf("%q: %s, want %s", value, got, want)
+		}
+	}
 	for value, want := range map[string]string{
 		"10.20.30.40": "10.20.30.40.%", "10.20.30.40/6": "*.%", "10.20.30.40/9": "10.%", "10.20.30.40/23": "10.20.%", "10.20.30.40/25": "10.20.30.%",
 		"2001:db8::/32": "2001:db8:%", "2001:db8::/48": "2001:db8:0:%", "2001:db8::/3": "*:%", "2001:db8:1:2:3::/70": "2001:db8:1:2:%",

@@ -1,11 +1,14 @@
 package rule
 
 import (
+	"encoding/hex"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/zeebo/xxh3"
 
 	"github.com/mosparoctl/mosparoctl/protection"
 	"github.com/mosparoctl/mosparoctl/protection/php"
@@ -62,6 +65,12 @@ func Prepared(kind protection.ItemType, value string) (string, error) {
 		return preparedSubnet(lower)
 	}
 	return lower, nil
+}
+
+// Hashed is the hashed_value that mosparo stores with an item: xxh128 of the lower-case value, in hex.
+func Hashed(value string) string {
+	sum := xxh3.HashString128(php.ToLower(value)).Bytes()
+	return hex.EncodeToString(sum[:])
 }
 
 // preparedSubnet makes the textual prefix of the addresses of a range, as mosparo does. For many lengths no address has

@@ -1,6 +1,7 @@
 package security
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -197,4 +198,20 @@ func TestHoneypot(t *testing.T) {
 	if h := CheckHoneypot(php.List(), "hp", 5); h.Filled || h.Matched.Len() != 0 {
 		t.Error("a missing honeypot")
 	}
+}
+
+// FuzzClientIP looks for panics, and for addresses that nobody sent.
+func FuzzClientIP(f *testing.F) {
+	f.Add("127.0.0.1,10.0.0.0/8,REMOTE_ADDR", "127.0.0.1", "[::1]:2, 1.2.3.4:5,,bad")
+	f.Fuzz(func(t *testing.T, trusted, peer, forwarded string) {
+		p, _ := ParseProxies(trusted)
+		got := p.ClientIP(peer, forwarded)
+		if got != peer && !strings.Contains(forwarded, got) {
+			t.Errorf("%q is neither in %q nor %q", got, forwarded, peer)
+		}
+		if !p.Trusts(peer) && got != peer {
+			t.Errorf("a peer without trust chose %q", got)
+		}
+		Listed(trusted, got)
+	})
 }

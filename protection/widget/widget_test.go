@@ -141,3 +141,17 @@ func TestAssets(t *testing.T) {
 		t.Error(a, err)
 	}
 }
+
+// FuzzStyle looks for panics and for values that get out of their declaration.
+func FuzzStyle(f *testing.F) {
+	f.Add("a{b:var(--mosparo-text-color,rgb(0,0,0))}", "red")
+	f.Add("var(--mosparo-text-color, rgb(0, 0, 0))", "};x{")
+	f.Fuzz(func(t *testing.T, base, colour string) {
+		d := widget.NewDesign(settings("designMode", "advanced", "colorText", colour))
+		d.Style(base, "u", "/logo")
+		const rule = "a{color:var(--mosparo-text-color, rgb(0, 0, 0))}"
+		if css := d.Style(rule, "u", "/logo"); !strings.HasPrefix(css, "a{color:") || strings.Count(css, "}") != 1 || strings.Count(css, "{") != 1 || strings.Contains(css, ";") {
+			t.Errorf("%q makes %s", colour, css)
+		}
+	})
+}
