@@ -108,8 +108,7 @@ func newServer(addr string, o Options) (*server, error) {
 
 // start finds a writable server and sets up or checks the schema there.
 func (m *mysqlDB) start(ctx context.Context) error {
-	err := m.retry(ctx, func(ctx context.Context, s *server) error { return s.probe(ctx) })
-	if err != nil {
+	if err := m.choose(ctx); err != nil {
 		return err
 	}
 	if err := m.setUp(ctx); err != nil {
@@ -119,6 +118,31 @@ func (m *mysqlDB) start(ctx context.Context) error {
 		m.watcher.Go(m.watch)
 	}
 	return nil
+}
+
+// choose takes the first server that can be used. It waits for one for RetryFor, unless none ever will do: then the error
+// is that of the first.
+func (m *mysqlDB) choose(ctx context.Context) error {
+	giveUp := time.Now().Add(m.o.RetryFor)
+	for {
+		var errs []error
+		hope := false
+		for _, s := range m.servers {
+			err := s.probe(ctx)
+			if err == nil {
+				m.current.Store(s)
+				return nil
+			}
+			hope = hope || classify(err) != permanent
+			errs = append(errs, fmt.Errorf("server %s: %w", s.addr, err))
+		}
+		if !hope || time.Now().After(giveUp) {
+			return errors.Join(errs...)
+		}
+		if err := pause(ctx, 200*time.Millisecond); err != nil {
+			return errors.Join(append(errs, err)...)
+		}
+	}
 }
 
 // errReadOnly is what probe says of a server that takes no writes.
@@ -289,11 +313,10 @@ func (m *mysqlDB) auto(ctx context.Context, op string, f func(context.Context, q
 func (m *mysqlDB) close() error {
 	close(m.done)
 	m.watcher.Wait()
-	var errs []error
 	for _, s := range m.servers {
-		errs = append(errs, s.db.Close())
+		_ = s.db.Close() // it complains about connections that the server had closed already
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // script runs several statements in one packet: one round trip for a whole transaction. The results are those of the

@@ -12,6 +12,7 @@ import (
 	"database/sql"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/mosparoctl/mosparoctl/protection"
@@ -102,6 +103,9 @@ type Store struct {
 	o     Options
 	b     backend
 	rules ruleWatch
+
+	closing sync.Once
+	closed  error
 }
 
 // Open opens the database and checks its schema. An empty one is given the schema of mosparo 1.5.4 and marked so that PHP
@@ -125,8 +129,11 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
-// Close ends all connections. Operations that run meanwhile fail.
-func (s *Store) Close() error { return s.b.close() }
+// Close ends all connections, once. Operations that run meanwhile may fail.
+func (s *Store) Close() error {
+	s.closing.Do(func() { s.closed = s.b.close() })
+	return s.closed
+}
 
 // exec runs one statement that is its own transaction, and gives the number of rows it changed.
 func (s *Store) exec(ctx context.Context, op, query string, args ...any) (n int64, err error) {
