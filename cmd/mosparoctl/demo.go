@@ -35,7 +35,7 @@ func newDemo(a *app) *cobra.Command {
 		Short: "Show the main job on a deployment on this machine",
 		Long: `Builds a deployment of three nodes on this machine, with nothing installed and without root: SSH servers, web servers, a
 balancer and a cache in one process, on loopback. Then it runs the commands an operator would type, one after the other:
-deploy, sync, cron plan, check, a second release and a rollback.
+deploy, sync, env push, cron plan, check, a second release and a rollback.
 
 What serves the pages is a small stand-in for mosparo that needs no PHP. Everything else is what runs on real machines.`,
 		Example: `  mosparoctl demo
@@ -142,6 +142,7 @@ func (d *demo) run(ctx context.Context) error {
 		{say: "An administrator saves a design on the admin node. The others don't have it yet; sync brings it to them.",
 			do:   func() error { return os.WriteFile(edited, []byte(".mosparo { color: rebeccapurple }\n"), 0o644) },
 			args: []string{"sync"}},
+		{say: "Write the settings of the inventory to the .env.local of every node.", args: []string{"env", "push"}},
 		{say: "Spread the scheduled jobs so that no two nodes start the same job at once.", args: []string{"cron", "plan"}},
 		{say: "Check everything that goes wrong in silence.", args: []string{"check"}},
 		{say: "Deploy a second release: unchanged files are linked from the first, only the rest is sent.",

@@ -165,12 +165,12 @@ cron:
   user: {{.CronUser}}
 
 check:
-  # There is no PHP and no database server in the demo.
+  # There is no PHP and no database server in the demo, and its nodes are one machine with one cron.
   disabled: [{{.Disabled}}]
 `))
 
 // disabled are the checks of what a lab doesn't have.
-var disabled = []string{"php", "database"}
+var disabled = []string{"php", "database", "cron"}
 
 // inventoryNode is a node in inventoryTemplate.
 type inventoryNode struct {
