@@ -93,8 +93,8 @@ func parseUnix(s string) (t time.Time, grain time.Duration, err error) {
 	if err != nil {
 		return t, 0, fmt.Errorf("ask for the time: unexpected answer %q", s)
 	}
-	nsec, err := strconv.ParseInt(frac, 10, 64)
-	if err != nil || len(frac) != 9 {
+	nsec, bad := strconv.ParseInt(frac, 10, 64)
+	if bad != nil || len(frac) != 9 {
 		return time.Unix(sec, int64(500*time.Millisecond)), 500 * time.Millisecond, nil
 	}
 	return time.Unix(sec, nsec), 0, nil

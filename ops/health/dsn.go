@@ -42,7 +42,7 @@ func parseDSN(adapter, s string) (dsn, error) {
 		d.tls = true
 	case adapter == "redis" && (scheme == "redis" || scheme == "valkey"), adapter == "memcached" && scheme == "memcached":
 	default:
-		return d, fmt.Errorf("begins with another word than %s:", adapter)
+		return d, fmt.Errorf("begins with another word than %s", adapter)
 	}
 	rest, query, _ := strings.Cut(rest, "?")
 	for part := range strings.SplitSeq(query, "&") {
