@@ -53,6 +53,7 @@ func runAdopt(ctx context.Context, a *app, o adoptOptions, node string) error {
 	if err != nil {
 		return err
 	}
+	defer r.closePeers()
 	plan := func(ctx context.Context, id string) (*release.Planned, error) {
 		facts, err := r.manager.Read(ctx, r.manager.FactNodes(nil))
 		if f := facts.Of(node); err == nil && f == nil {

@@ -117,6 +117,7 @@ func runDeploy(ctx context.Context, a *app, o deployOptions, args []string) erro
 	if err != nil {
 		return err
 	}
+	defer r.closePeers()
 	plan := func(ctx context.Context) (*release.Planned, *release.Facts, *release.Source, error) {
 		src, err := r.manager.OpenSource(ctx, spec)
 		if err != nil {

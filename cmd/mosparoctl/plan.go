@@ -60,6 +60,7 @@ func runPlan(ctx context.Context, a *app, o planOptions, args []string) error {
 	if err != nil {
 		return err
 	}
+	defer r.closePeers()
 	facts, err := r.facts(ctx)
 	if err != nil {
 		return err
@@ -136,6 +137,7 @@ func runApply(ctx context.Context, a *app, name string, force bool) error {
 	if err != nil {
 		return err
 	}
+	defer r.closePeers()
 	var src *release.Source
 	defer func() { _ = src.Close() }()
 	return r.carryOut(ctx, f.Plan.Op, func(ctx context.Context) (*release.Planned, error) {

@@ -77,6 +77,7 @@ func runPrune(ctx context.Context, a *app, o pruneOptions) error {
 	if err != nil {
 		return err
 	}
+	defer r.closePeers()
 	plan := func(ctx context.Context) (*release.Planned, error) {
 		facts, err := r.manager.Read(ctx, r.nodes)
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/mosparoctl/mosparoctl/inventory"
 	"github.com/mosparoctl/mosparoctl/ops"
 	"github.com/mosparoctl/mosparoctl/ops/balancer"
+	"github.com/mosparoctl/mosparoctl/ops/filesync"
 	"github.com/mosparoctl/mosparoctl/ops/health"
 	"github.com/mosparoctl/mosparoctl/ops/release"
 )
@@ -21,11 +22,16 @@ type releasing struct {
 	*session
 	manager *release.Manager
 	undoers ops.Undoers
+	peers   *filesync.Peers
 }
+
+// closePeers ends what moves files on the nodes; the connections are the session's.
+func (r *releasing) closePeers() { _ = r.peers.Close() }
 
 // releasing makes the manager of the deployment's releases. force lets it drain the last serving node too.
 func (s *session) releasing(force bool) (*releasing, error) {
-	deps := release.Deps{Hosts: s.hosts, Gate: healthGate{s}}
+	peers := filesync.NewPeers(s.hosts, nil)
+	deps := release.Deps{Hosts: s.hosts, Peers: peers, Gate: healthGate{s}}
 	set, err := balancer.New(s.deployment, s.hosts, balancer.Options{Force: force})
 	if err != nil {
 		return nil, err
@@ -36,7 +42,7 @@ func (s *session) releasing(force bool) (*releasing, error) {
 	m := release.New(s.deployment, deps)
 	undoers := m.Undoers()
 	maps.Copy(undoers, set.Undoers()) // of a drain that was broken off
-	return &releasing{session: s, manager: m, undoers: undoers}, nil
+	return &releasing{session: s, manager: m, undoers: undoers, peers: peers}, nil
 }
 
 // facts reads what plans for the selected nodes need.

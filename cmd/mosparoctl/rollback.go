@@ -60,6 +60,7 @@ func runRollback(ctx context.Context, a *app, o rollbackOptions, id string) erro
 	if err != nil {
 		return err
 	}
+	defer r.closePeers()
 	plan := func(ctx context.Context) (*release.Planned, error) {
 		facts, err := r.facts(ctx)
 		if err != nil {

@@ -92,6 +92,7 @@ func runRecover(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
+	defer r.closePeers()
 	dir, err := s.stateDir()
 	if err != nil {
 		return err

@@ -23,11 +23,7 @@ func stableLinks() []string { return []string{"public", "bin"} }
 
 // OpenInstallation makes a source of the installation that lies in the root folder of n itself.
 func (m *Manager) OpenInstallation(ctx context.Context, n *inventory.Node) (*Source, error) {
-	host, err := m.deps.Hosts.Host(ctx, n.Name)
-	if err != nil {
-		return nil, err
-	}
-	peer, err := m.peer(ctx, n.Name)
+	host, peer, err := m.deps.Peers.At(ctx, n)
 	if err != nil {
 		return nil, err
 	}

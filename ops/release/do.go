@@ -343,10 +343,5 @@ func (b *builder) doHealth(n *NodeFacts) stepFunc {
 
 // reach gives the host and the peer of n.
 func (m *Manager) reach(ctx context.Context, n *NodeFacts) (ops.Host, filesync.Peer, error) {
-	host, err := m.deps.Hosts.Host(ctx, n.Node.Name)
-	if err != nil {
-		return nil, nil, err
-	}
-	peer, err := m.peer(ctx, n.Node.Name)
-	return host, peer, err
+	return m.deps.Peers.At(ctx, n.Node)
 }

@@ -67,9 +67,12 @@ func (l *lab) Host(ctx context.Context, node string) (ops.Host, error) {
 	return h, nil
 }
 
-func (l *lab) Peer(ctx context.Context, node string) (filesync.Peer, error) {
-	h, err := l.Host(ctx, node)
-	return filesync.NewHostPeer(h, filesync.HostOptions{FilesOnly: l.reach == nil, Concurrency: 4}), err
+func (l *lab) At(ctx context.Context, n *inventory.Node) (ops.Host, filesync.Peer, error) {
+	h, err := l.Host(ctx, n.Name)
+	if err != nil {
+		return nil, nil, err
+	}
+	return h, filesync.NewHostPeer(h, filesync.HostOptions{FilesOnly: l.reach == nil, Concurrency: 4}), nil
 }
 
 func (l *lab) manager() *Manager {

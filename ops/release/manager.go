@@ -33,15 +33,16 @@ type Gate interface {
 	Healthy(ctx context.Context, node *inventory.Node, report ops.Reporter) error
 }
 
-// Peers gives the peer that moves files to and from a node. Safe for concurrent use.
+// Peers gives the host of a node and the peer that moves files to and from it; *filesync.Peers is one. Errors are those of
+// connecting. Safe for concurrent use.
 type Peers interface {
-	Peer(ctx context.Context, node string) (filesync.Peer, error)
+	At(ctx context.Context, n *inventory.Node) (ops.Host, filesync.Peer, error)
 }
 
 // Deps is what a Manager works with.
 type Deps struct {
 	Hosts    ops.Connector
-	Peers    Peers            // nil: a filesync.HostPeer for each host
+	Peers    Peers            // nil: a filesync.HostPeer for each of Hosts
 	Rotation Rotation         // nil: there is no balancer
 	Gate     Gate             // nil: nothing is checked before a node goes back
 	Now      func() time.Time // nil: time.Now
@@ -58,19 +59,10 @@ func New(d *inventory.Deployment, deps Deps) *Manager {
 	if deps.Now == nil {
 		deps.Now = time.Now
 	}
+	if deps.Peers == nil {
+		deps.Peers = filesync.NewPeers(deps.Hosts, nil)
+	}
 	return &Manager{d: d, deps: deps}
-}
-
-// peer is the peer of a node.
-func (m *Manager) peer(ctx context.Context, node string) (filesync.Peer, error) {
-	if m.deps.Peers != nil {
-		return m.deps.Peers.Peer(ctx, node)
-	}
-	host, err := m.deps.Hosts.Host(ctx, node)
-	if err != nil {
-		return nil, err
-	}
-	return filesync.NewHostPeer(host, filesync.HostOptions{}), nil
 }
 
 // lead is the node that migrates the database and whose configuration counts: the admin node, else the first.

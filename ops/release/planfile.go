@@ -136,11 +136,7 @@ func (m *Manager) OpenSource(ctx context.Context, spec SourceSpec) (*Source, err
 	if n == nil {
 		return nil, ops.Errorf(ops.CodeUsage, "the inventory has no node %q", spec.FromNode).WithHint("mosparoctl inventory list")
 	}
-	host, err := m.deps.Hosts.Host(ctx, n.Name)
-	if err != nil {
-		return nil, err
-	}
-	peer, err := m.peer(ctx, n.Name)
+	host, peer, err := m.deps.Peers.At(ctx, n)
 	if err != nil {
 		return nil, err
 	}
