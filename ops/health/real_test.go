@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -37,7 +39,8 @@ func (r *rig) useMariaDB(db *server.MariaDB, name string) {
 }
 
 func TestRealMariaDB(t *testing.T) {
-	one := server.StartMariaDB(t)
+	cert, key := certificate(t, "db.internal")
+	one := server.StartMariaDB(t, "--ssl-cert="+cert, "--ssl-key="+key, "--ssl-ca="+cert)
 	two := server.StartMariaDB(t)
 	name := one.Database(t)
 	if _, err := two.DB(t, "").Exec("CREATE DATABASE IF NOT EXISTS " + name); err != nil {
@@ -89,6 +92,13 @@ func TestRealMariaDB(t *testing.T) {
 			}
 		})
 	}
+	t.Run("TLS", func(t *testing.T) {
+		r := rigWith(t)
+		if _, err := one.DB(t, "").Exec("ALTER USER 'mosparo'@'%' REQUIRE SSL"); err != nil {
+			t.Fatal(err)
+		}
+		testDatabaseTLS(t, r, cert)
+	})
 	t.Run("twins", func(t *testing.T) { testTwins(t, rigWith(t), onTwo) })
 }
 
@@ -230,5 +240,31 @@ func TestRealCommands(t *testing.T) {
 	facts, err = do(t.Context(), n, func(ctx context.Context) (phpFacts, error) { return n.phpOf(ctx) })
 	if err != nil || facts.fpm == nil || !strings.HasPrefix(facts.fpm.version, branch(facts.cli.version)) || len(facts.fpm.extensions) < 5 {
 		t.Errorf("got %+v, %v", facts.fpm, err)
+	}
+}
+
+// Sentinels say where the primary is; both are dialled from the node.
+func TestRealSentinel(t *testing.T) {
+	primary := server.Redis(t, "--requirepass", cachePassword)
+	host, port, _ := net.SplitHostPort(primary)
+	addr := server.FreeAddress(t)
+	_, sentinelPort, _ := net.SplitHostPort(addr)
+	config := filepath.Join(t.TempDir(), "sentinel.conf")
+	text := fmt.Sprintf("port %s\nbind 127.0.0.1\ndir %s\nsentinel monitor main %s %s 1\nsentinel auth-pass main %s\n",
+		sentinelPort, filepath.Dir(config), host, port, cachePassword)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	server.Start(t, server.Binary(t, "redis-server"), config, "--sentinel").WaitFor("sentinel", server.Answers("tcp", addr))
+	r := newRig(t)
+	for _, m := range r.machines {
+		m.lead("s1.internal:26379", addr)
+		m.lead(primary, primary)
+		m.edit(".env.local", "@cache.internal:6379/2?lazy=1", "@?host[s1.internal:26379]&redis_sentinel=main&dbindex=2&lazy=1")
+	}
+	for _, res := range r.check(Filter{Families: []Family{FamilyCache}}).Results {
+		if res.Verdict != OK {
+			t.Errorf("%s is %s: %+v", res.Name, res.Verdict, res.Evidence)
+		}
 	}
 }
