@@ -40,6 +40,7 @@ func commands(a *app) []*cobra.Command {
 		newInit(a),
 		newInventory(a),
 		newSync(a),
+		newServe(a),
 		newVersion(a),
 		newDemo(a),
 		newLabConsole(a),
