@@ -3,6 +3,7 @@ package phpregex
 import (
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -204,4 +205,21 @@ func FuzzCompile(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Many goroutines share a pattern that is built at the first use.
+func TestConcurrent(t *testing.T) {
+	re, err := Compile(`/(a|b)\1$/`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			if matched, err := re.Match("xaa"); !matched || err != nil {
+				t.Error(matched, err)
+			}
+		})
+	}
+	group.Wait()
 }

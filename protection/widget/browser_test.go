@@ -152,7 +152,7 @@ func browse(t *testing.T, handler http.Handler, done <-chan []string) []string {
 // TestBrowser drives the script in Chromium through what websites and plugins rely on, once with workers and once on a
 // page whose content security policy forbids them.
 func TestBrowser(t *testing.T) {
-	want := []string{"missing container", "build", "token", "form data", "submit gate", "keyboard", "change resets", "spam", "lockout", "server error", "own texts",
+	want := []string{"missing container", "build", "token", "form data", "submit gate", "keyboard", "change resets", "spam", "lockout", "server error", "form reset", "own texts",
 		"delay", "invisible", "multi step", "design mode"}
 	for name, policy := range map[string]string{"worker": "", "no worker": "worker-src 'none'"} {
 		t.Run(name, func(t *testing.T) {

@@ -296,6 +296,7 @@
       token = token || this.options.submitToken;
       if (token) data.submitToken = token;
       if (this.options.language !== null) data.language = this.options.language;
+      this.dropProof();
       this.hideError();
       this.setLoading(true);
       this.send('request-submit-token', data, function (r) { self.gotToken(r); }, function () { self.fail('errorInternalError'); });
@@ -321,9 +322,16 @@
       else this.fail('errorGotNoToken');
     },
 
+    dropProof() {
+      if (!this.stopProof) return;
+      this.stopProof();
+      this.stopProof = null;
+      this.isLocked = false;
+    },
+
     prove(token, target, max) {
       var self = this;
-      if (this.stopProof) this.stopProof();
+      this.dropProof();
       this.isLocked = true;
       this.proofOfWorkNumber = null;
       this.stopProof = solve(token, target, max, function (n) {
@@ -382,11 +390,12 @@
       }
       this.setLoading(true);
       span = this.showError('errorDelay', 'seconds', left);
-      var timer = setInterval(function () {
+      clearInterval(this.timer);
+      this.timer = setInterval(function () {
         left--;
         if (span) span.textContent = Math.max(0, left);
         if (left > 0) return;
-        clearInterval(timer);
+        clearInterval(self.timer);
         self.isLocked = false;
         self.hideError();
         setTimeout(function () { self.requestSubmitToken(); }, 1000);

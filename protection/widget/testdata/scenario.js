@@ -111,6 +111,16 @@
       m.checkForm();
       await until(() => !has('loading') && has('invalid'), 'an answer that is no JSON');
     });
+    await step('form reset', async () => {
+      form.elements.a.value = 'one';
+      const before = m.getSubmitToken();
+      let tokens = 0;
+      m.gotToken = function (r) { tokens++; return mosparo.prototype.gotToken.call(this, r); };
+      form.reset();
+      form.reset(); // the second token may come while the proof for the first one runs
+      await until(() => tokens === 2 && m.proofOfWorkNumber === 2500 && !m.isLocked && !has('loading'), 'a new proof of work');
+      check(!has('invalid') && m.getSubmitToken() === before, 'after the reset');
+    });
     await step('own texts', () => {
       m.options.customMessages = { fr_CH: { label: 'À moi' } };
       m.options.language = 'fr-CH';
