@@ -1,8 +1,11 @@
 package e2e
 
 import (
+	"bytes"
+	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -67,8 +70,7 @@ if (strtok($_SERVER['REQUEST_URI'], '?') === '/api/v1/health/check') {
 // writeInventory writes the inventory of d, with secrets by reference and one in plain text.
 func (d *deployment) writeInventory() {
 	d.t.Helper()
-	host, port, _ := strings.Cut(d.mariadb.Addr, ":")
-	_ = host
+	_, port, _ := strings.Cut(d.mariadb.Addr, ":")
 	var b strings.Builder
 	fmt.Fprintf(&b, `version: 1
 name: e2e
@@ -179,6 +181,7 @@ func wantVersions(t testing.TB, d *deployment, want string) {
 
 func TestThreeRealNodes(t *testing.T) {
 	d := start(t, 3)
+	watchProcesses(t)
 	first, second := filepath.Join(d.dir, "src-1.5.3"), filepath.Join(d.dir, "src-1.5.4")
 	writeTree(t, first, "1.5.3")
 	writeTree(t, second, "1.5.4")
@@ -235,6 +238,7 @@ func TestThreeRealNodes(t *testing.T) {
 	}
 
 	plantFault(t, d)
+	d.wantNoCanary()
 }
 
 // currentRelease is the id of the release that is active on n.
@@ -264,5 +268,127 @@ func plantFault(t *testing.T, d *deployment) {
 	}
 	if strings.Contains(r.stdout+r.stderr, strings.Repeat("ba", 32)) {
 		t.Error("check shows the key")
+	}
+}
+
+// watchProcesses fails the test if the canary is seen in the arguments of any process while it runs.
+func watchProcesses(t *testing.T) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	stop, done := make(chan struct{}), make(chan struct{})
+	looks := 0
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+				looks++
+			}
+			lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+			for _, l := range lines {
+				if b, err := os.ReadFile(l); err == nil && bytes.Contains(b, []byte(canary)) {
+					t.Errorf("the canary secret is in the process list: %q", b)
+					return
+				}
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		tick.Stop()
+		close(stop)
+		<-done
+		if looks == 0 {
+			t.Error("the process list was never looked at")
+		}
+	})
+}
+
+// wantNoCanary looks for the canary in all files but those it belongs into: the inventory, and .env.local on the nodes with
+// its copies in their trash, which only their owner can read.
+func (d *deployment) wantNoCanary() {
+	d.t.Helper()
+	looked := 0
+	err := filepath.WalkDir(d.dir, func(path string, e fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case e.IsDir() && (e.Name() == "vendor" || e.Name() == "trash"):
+			return fs.SkipDir
+		case !e.Type().IsRegular() || path == d.inventory || e.Name() == ".env.local":
+			return nil
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		looked++
+		if bytes.Contains(content, []byte(canary)) {
+			d.t.Errorf("%s holds the canary secret", path)
+		}
+		return nil
+	})
+	if err != nil || looked == 0 {
+		d.t.Errorf("looked at %d files: %v", looked, err)
+	}
+	for _, n := range d.nodes {
+		for _, history := range []string{"/root/.bash_history", "/root/.sh_history"} {
+			if b, err := os.ReadFile(history); err == nil && bytes.Contains(b, []byte(canary)) {
+				d.t.Errorf("%s: %s holds the canary secret", n.name, history)
+			}
+		}
+	}
+}
+
+// reportWithin is how soon a dead node must be reported.
+const reportWithin = 30 * time.Second
+
+func TestDeadNodeIsReportedAndDelaysNobody(t *testing.T) {
+	d := start(t, 3)
+	d.writeInventory()
+	dead := d.nodes[2]
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	// Each node tells that the command has begun; then the link of one is cut, without a word to either side.
+	begun := filepath.Join(d.dir, "begun-")
+	finished := make(chan result, 1)
+	go func() {
+		finished <- d.runIn(ctx, "exec", "--", "sh", "-c", "touch "+begun+"$(hostname -I | tr -d ' '); sleep 2; echo survived")
+	}()
+	waitForFile(t, begun+dead.addr)
+	sh(t, "ip", "link", "set", dead.link, "down")
+	select {
+	case r := <-finished:
+		if r.status != 3 {
+			t.Errorf("exit status %d, want 3", r.status)
+		}
+		if strings.Count(r.stdout, "survived") != 2 {
+			t.Errorf("the other nodes did not finish:\n%s", r.stdout)
+		}
+		if !strings.Contains(r.stderr, dead.name) {
+			t.Errorf("the dead node is not named:\n%s", r.stderr)
+		}
+	case <-time.After(reportWithin):
+		t.Errorf("the dead node is not reported after %s", reportWithin)
+		cancel()
+		<-finished
+	}
+}
+
+func waitForFile(t *testing.T, path string) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(time.Minute)
+	for {
+		if _, err := os.Stat(path); err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("%s was not made", path)
+		}
 	}
 }

@@ -32,6 +32,7 @@ type node struct {
 	dir  string // everything it has
 	root string // where mosparo is
 	pid  int    // a process in its namespaces
+	link string // the host's end of its cable
 }
 
 // deployment is all of it.
@@ -168,7 +169,7 @@ exec %[4]s -D -e -f %[1]s/sshd_config
 	p := server.Start(t, "ip", "netns", "exec", ns, "unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", filepath.Join(n.dir, "start"))
 	p.WaitFor(n.name, server.Answers("tcp", n.addr+":22"))
 	p.WaitFor(n.name, server.Answers("tcp", n.addr+":80"))
-	n.pid = p.PID()
+	n.pid, n.link = p.PID(), outer
 	return n
 }
 
@@ -267,7 +268,7 @@ func (d *deployment) run(args ...string) result {
 
 func (d *deployment) runIn(ctx context.Context, args ...string) result {
 	d.t.Helper()
-	cmd := exec.CommandContext(ctx, d.binary, append([]string{"--inventory", d.inventory}, args...)...)
+	cmd := exec.CommandContext(ctx, d.binary, append([]string{"--inventory", d.inventory, "--log-file", filepath.Join(d.dir, "log.jsonl")}, args...)...)
 	cmd.Env = append(os.Environ(), "XDG_STATE_HOME="+filepath.Join(d.dir, "state"), "NO_COLOR=1", "E2E_DB_PASSWORD="+d.mariadb.Pass)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

@@ -160,8 +160,6 @@ env:
 
 cron:
   mode: staggered
-  target: cron.d
-  dir: {{.Dir}}/cron.d # on a real node: /etc/cron.d
   user: {{.CronUser}}
 
 check:

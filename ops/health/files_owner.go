@@ -38,7 +38,7 @@ func owner() Check {
 				case len(o.locked) > 0:
 					v.fail(a.node, "chmod u+rwx "+o.locked[0], "the owner can't write %s", list(o.locked, 3))
 				case len(o.foreign) > 0:
-					v.fail(a.node, fmt.Sprintf("chown -Rh %d %s", o.uid, o.foreign[0]), "%s: not of user %d", list(o.foreign, 3), o.uid)
+					v.fail(a.node, fmt.Sprintf("chown -R %d %s", o.uid, o.foreign[0]), "%s: not of user %d", list(o.foreign, 3), o.uid)
 				default:
 					v.ok(a.node, "all of user %d", o.uid)
 				}
@@ -79,7 +79,8 @@ func askOwner(ctx context.Context, n *node) (ownership, error) {
 	if len(dirs) == 0 {
 		return o, failf(deployHint, "there is none of %s", strings.Join(writable[:], ", "))
 	}
-	const script = `u=$1; shift; find "$@" ! -user "$u" 2>/dev/null | head -n 20`
+	// A link's own owner doesn't matter, that of what it leads to does: shared paths are links in a release.
+	const script = `u=$1; shift; find -L "$@" ! -type l ! -user "$u" 2>/dev/null | head -n 20`
 	out, err := n.output(ctx, append([]string{"sh", "-c", script, "sh", strconv.Itoa(uid)}, dirs...)...)
 	if err != nil {
 		return o, err

@@ -55,7 +55,8 @@ func (p *Printer) text(e ops.Event) {
 			p.line(p.o.Stdout, "%s %s%s", p.paint(dim, "·"), where, e.Message+" (nothing to do)")
 		}
 	case ops.Output:
-		if !p.o.Quiet {
+		// Outside of a plan's steps, output is what the command was asked for.
+		if !p.o.Quiet || e.Step == "" {
 			p.line(p.o.Stdout, "%s%s", where, e.Message)
 		}
 	case ops.Warning:
@@ -64,6 +65,7 @@ func (p *Printer) text(e ops.Event) {
 	case ops.Failed:
 		p.untrack(e)
 		p.line(p.o.Stderr, "%s %s%s", p.paint(red, "✗"), where, joinNonEmpty(": ", e.Message, e.Error))
+		p.hint(e)
 	case ops.Summary:
 		if !p.o.Quiet {
 			p.line(p.o.Stdout, "%s", e.Message)
