@@ -50,12 +50,17 @@ type posting struct {
 // maxIndexText bounds the text of one index, because offsets have 32 bits.
 const maxIndexText = 1<<32 - 1
 
-// buildIndex sorts the postings; the items of a literal keep their order.
+// buildIndex sorts the postings; the items of a literal come in their order.
 func buildIndex(postings []posting) *index {
 	if len(postings) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(postings, func(a, b posting) int { return strings.Compare(a.literal, b.literal) })
+	slices.SortFunc(postings, func(a, b posting) int {
+		if by := strings.Compare(a.literal, b.literal); by != 0 {
+			return by
+		}
+		return cmp.Compare(a.item, b.item)
+	})
 	x := &index{}
 	var text strings.Builder
 	for i, p := range postings {
