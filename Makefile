@@ -52,6 +52,10 @@ lint: $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION) ## run the linters, import boun
 vectors: ## replay the recorded replies of mosparo 1.5.4 against serve
 	@set -o pipefail; go test ./protection/conformance -run 'TestVectors|TestDifferences|TestExceptions' -count=1 -v | grep -v '^=== '
 
+.PHONY: bench-serve
+bench-serve: ## measure serve: flows, CPU, latency, memory; takes minutes
+	@set -o pipefail; go test ./protection/bench -run TestServe -count=1 -timeout 60m -v -args -serve | grep -v '^=== '
+
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (20s)
 	@./.ci/fuzz $(FUZZTIME)
