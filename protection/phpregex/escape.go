@@ -19,6 +19,7 @@ func (p *parser) escape() ([]node, bool, error) {
 		return nil, false, p.fail(start, `\ at end of pattern`)
 	}
 	if set, ok, err := p.classEscape(); ok || err != nil {
+		p.noteProperty(p.text[start:p.pos])
 		return []node{setNode{set}}, true, err
 	}
 	c := p.text[start+1]

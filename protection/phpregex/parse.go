@@ -23,6 +23,8 @@ type parser struct {
 	open    []int          // those that are not closed yet
 	names   map[string]int // group names
 	pending []func() error // checks that need all groups to be known
+
+	properties map[string]bool // used outside of classes, and whether negated
 }
 
 // refusal carries a reason to the top of the parser.
@@ -52,6 +54,8 @@ func parse(text string, lit literal) (node, int, error) {
 	if err == nil {
 		if reason := quirk(n); reason != "" {
 			err = p.fail(0, "%s", reason)
+		} else if p.negatedTwice() {
+			err = p.fail(0, `several negated properties (\P, \D with u) are not supported`)
 		}
 	}
 	if err != nil {

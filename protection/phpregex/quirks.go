@@ -1,9 +1,12 @@
 package phpregex
 
+import "strings"
+
 // quirk names a construct of the pattern for which PCRE2's optimiser changes what is matched, so that no engine that takes
 // the pattern at its word agrees with PHP. Found by comparing with PHP 8.2 (PCRE2 10.42):
 //   - a lazy repeat of a character at the end of an atomic group or an assertion becomes greedy and gives nothing back;
-//   - a repeated \R, or a repeat of characters before \R, gives nothing back although the next item could use it.
+//   - a repeated \R, or a repeat of characters before \R, gives nothing back although the next item could use it;
+//   - so does a repeated \P{..} before another one, see [parser.negatedTwice].
 //
 // It is "" for all other patterns.
 func quirk(n node) string {
@@ -117,4 +120,39 @@ func walkAll(list []node, visit func(node)) {
 	for _, n := range list {
 		walk(n, visit)
 	}
+}
+
+// noteProperty remembers a property escape outside of a class, \D included, which is \P{Nd} with the modifier u.
+func (p *parser) noteProperty(escape string) {
+	if escape == `\D` && p.opt.utf {
+		escape = `\P{Nd}`
+	}
+	if len(escape) < 3 || escape[1]|0x20 != 'p' {
+		return
+	}
+	name, negative := canonical(strings.Trim(escape[2:], "{}")), escape[1] == 'P'
+	if rest, ok := strings.CutPrefix(name, "^"); ok {
+		name, negative = rest, !negative
+	}
+	if name == "lc" {
+		name = "l&"
+	}
+	if p.properties == nil {
+		p.properties = map[string]bool{}
+	}
+	p.properties[name] = p.properties[name] || negative
+}
+
+// negatedTwice tells whether properties are used that PCRE2's optimiser takes for disjoint although they overlap: two
+// different negated ones, or L& and Xan of which one is negated.
+func (p *parser) negatedTwice() bool {
+	negated := 0
+	for _, n := range p.properties {
+		if n {
+			negated++
+		}
+	}
+	_, cased := p.properties["l&"]
+	_, alphanumeric := p.properties["xan"]
+	return negated > 1 || negated > 0 && cased && alphanumeric
 }

@@ -96,6 +96,8 @@ func TestRefused(t *testing.T) {
 		{`/\R{2}\s/`, 1, "line breaks"},
 		{`/.*\R/`, 1, "line breaks"},
 		{`/[[:print:]a]/u`, 2, "POSIX"},
+		{`/\P{Ll}{1,2}\D/u`, 1, "negated properties"},
+		{`/\p{Xan}+(\p{^L&})/`, 1, "negated properties"},
 		{`/((a{999}){999}){999}b\1/`, 1, "too large"},
 		{"/" + strings.Repeat("(", 300) + strings.Repeat(")", 300) + "/", 251, "nested"},
 	} {

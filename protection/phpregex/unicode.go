@@ -90,17 +90,20 @@ func base36(s string) rune {
 // property looks up the name in \p{name}. PCRE2 ignores case, blanks, hyphens and underscores in it. General categories
 // and scripts (by full name, with script extensions) are known.
 func property(name string) (spans, bool) {
-	name = strings.ToLower(name)
-	name = strings.Map(func(r rune) rune {
-		if r == '_' || r == '-' || r == ' ' {
-			return -1
-		}
-		return r
-	}, name)
+	name = canonical(name)
 	switch name {
 	case "word", "space", "h", "v", "punct":
 		return nil, false // names of our own tables, not of properties
 	}
 	s, ok := unicodeData().sets[name]
 	return s, ok
+}
+
+func canonical(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '_' || r == '-' || r == ' ' {
+			return -1
+		}
+		return r
+	}, strings.ToLower(name))
 }
