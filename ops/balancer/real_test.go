@@ -1,69 +1,21 @@
 package balancer
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/mosparoctl/mosparoctl/internal/lab/server"
 	"github.com/mosparoctl/mosparoctl/inventory"
 )
-
-// binary is the path of a server's program. Without it the test is skipped, in CI it fails.
-func binary(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		path, err = exec.LookPath("/usr/sbin/" + name)
-	}
-	switch {
-	case err == nil:
-		return path
-	case os.Getenv("CI") == "true":
-		t.Fatalf("%s is not installed", name)
-	default:
-		t.Skipf("%s is not installed", name)
-	}
-	return ""
-}
-
-// startProcess runs a server in the foreground until the test ends.
-func startProcess(t *testing.T, argv ...string) {
-	t.Helper()
-	cmd := exec.Command(argv[0], argv[1:]...)
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(os.Interrupt)
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Logf("%s: %s", argv[0], out.String())
-		}
-	})
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
 
 // eventually tries until ok, for at most 15 seconds.
 func eventually(t *testing.T, what string, ok func() bool) {
@@ -167,8 +119,8 @@ func twoNodes(b inventory.Balancer) *inventory.Deployment {
 }
 
 func TestRealHAProxy(t *testing.T) {
-	haproxy := binary(t, "haproxy")
-	dir, addr := t.TempDir(), freeAddress(t)
+	haproxy := server.Binary(t, "haproxy")
+	dir, addr := t.TempDir(), server.FreeAddress(t)
 	one, two := newBackend(t, "one"), newBackend(t, "two")
 	socket := filepath.Join(dir, "admin.sock")
 	reader := filepath.Join(dir, "reader.sock")
@@ -193,7 +145,7 @@ backend app
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	startProcess(t, haproxy, "-db", "-f", config)
+	server.Start(t, haproxy, "-db", "-f", config)
 	eventually(t, "HAProxy up", func() bool { return strings.Contains("one two", who("http://"+addr)) })
 
 	b := inventory.Balancer{Name: "lb", Kind: inventory.BalancerHAProxy, Socket: socket, Backend: "app", Wait: 20 * time.Second}
@@ -226,9 +178,9 @@ backend app
 }
 
 func TestRealNginx(t *testing.T) {
-	nginx := binary(t, "nginx")
-	binary(t, "ps")
-	dir, addr := t.TempDir(), freeAddress(t)
+	nginx := server.Binary(t, "nginx")
+	server.Binary(t, "ps")
+	dir, addr := t.TempDir(), server.FreeAddress(t)
 	one, two := newBackend(t, "one"), newBackend(t, "two")
 	upstream := filepath.Join(dir, "upstream.conf")
 	linked := filepath.Join(dir, "linked.conf")
@@ -254,7 +206,7 @@ http {
 	if err := os.Symlink("upstream.conf", linked); err != nil {
 		t.Fatal(err)
 	}
-	startProcess(t, nginx, "-c", config, "-e", filepath.Join(dir, "error.log"))
+	server.Start(t, nginx, "-c", config, "-e", filepath.Join(dir, "error.log"))
 	eventually(t, "nginx up", func() bool { return who("http://"+addr) == "one" })
 
 	b := inventory.Balancer{Name: "lb", Kind: inventory.BalancerNginx, File: linked, Wait: 20 * time.Second,
