@@ -220,3 +220,28 @@ func FuzzRuntimeReplies(f *testing.F) {
 		_, _ = parseStat(reply, "app")
 	})
 }
+
+func TestNginxWorkers(t *testing.T) {
+	before := parseWorkers(" 10 9 nginx: worker process\n 11 9 nginx: worker process\n  20 19 nginx: worker process\n  9 1 nginx: master process nginx\n  5 1 sh -c nginx: worker process\n")
+	want := map[string]worker{"10": {master: "9"}, "11": {master: "9"}, "20": {master: "19"}}
+	if diff := cmp.Diff(want, before, cmp.AllowUnexported(worker{})); diff != "" {
+		t.Fatal(diff)
+	}
+	for _, tc := range []struct {
+		name, ps string
+		want     bool
+	}{
+		{"signal not arrived", "10 9 nginx: worker process\n11 9 nginx: worker process\n20 19 nginx: worker process\n", false},
+		{"one is leaving, one has not noticed", "10 9 nginx: worker process is shutting down\n11 9 nginx: worker process\n20 19 nginx: worker process\n", false},
+		{"one left", "11 9 nginx: worker process is shutting down\n12 9 nginx: worker process\n20 19 nginx: worker process\n", false},
+		{"both left, the other nginx stays", "12 9 nginx: worker process\n20 19 nginx: worker process\n", true},
+		{"all left", "12 9 nginx: worker process\n", true},
+	} {
+		if got := allLeft(before, parseWorkers(tc.ps)); got != tc.want {
+			t.Errorf("%s: %t", tc.name, got)
+		}
+	}
+	if !allLeft(nil, before) {
+		t.Error("where no worker was seen there is nothing to wait for")
+	}
+}

@@ -24,7 +24,7 @@ type nginx struct {
 	test     []string
 	reload   []string
 	host     hostFunc
-	old      map[string]bool // process ids of the workers from before the last reload
+	old      map[string]worker // by process id: the workers from before the last reload
 }
 
 func newNginx(b inventory.Balancer, host hostFunc) (driver, error) {
@@ -136,20 +136,30 @@ func (n *nginx) attr(ctx context.Context, host ops.Host) (string, ops.Attr, erro
 	return "", ops.Attr{}, fmt.Errorf("%s: too many symlinks", n.file)
 }
 
-// workers lists the worker processes by process id.
-func (n *nginx) workers(ctx context.Context, host ops.Host) (map[string]bool, error) {
-	res, err := host.Run(ctx, ops.Command{Argv: []string{"ps", "-e", "-o", "pid=,args="}})
+// worker is one of nginx's worker processes.
+type worker struct {
+	master  string // process id of its parent
+	leaving bool   // ends when its connections have ended
+}
+
+// workers lists the worker processes of every nginx on the machine by process id.
+func (n *nginx) workers(ctx context.Context, host ops.Host) (map[string]worker, error) {
+	res, err := host.Run(ctx, ops.Command{Argv: []string{"ps", "-e", "-o", "pid=,ppid=,args="}})
 	if err != nil {
 		return nil, err
 	}
-	pids := map[string]bool{}
-	for line := range strings.Lines(string(res.Stdout)) {
-		pid, args, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if strings.HasPrefix(strings.TrimSpace(args), "nginx: worker process") {
-			pids[pid] = true
+	return parseWorkers(string(res.Stdout)), nil
+}
+
+func parseWorkers(ps string) map[string]worker {
+	workers := map[string]worker{}
+	for line := range strings.Lines(ps) {
+		f := strings.Fields(line)
+		if len(f) > 4 && strings.Join(f[2:5], " ") == "nginx: worker process" {
+			workers[f[0]] = worker{master: f[1], leaving: len(f) > 5}
 		}
 	}
-	return pids, nil
+	return workers
 }
 
 // drained is true when the last worker from before the reload has gone: it leaves when its connections have ended.
@@ -159,13 +169,22 @@ func (n *nginx) drained(ctx context.Context, _ string) (bool, error) {
 		return false, err
 	}
 	now, err := n.workers(ctx, host)
-	if err != nil {
-		return false, err
-	}
-	for pid := range n.old {
-		if now[pid] {
-			return false, nil
+	return err == nil && allLeft(n.old, now), err
+}
+
+// allLeft compares the workers before a reload with those of now. Only the nginx that was reloaded counts: the one whose
+// workers began to leave. Another one on the same machine, perhaps in a container, keeps its workers for ever.
+func allLeft(old, now map[string]worker) bool {
+	reloaded := map[string]bool{}
+	for pid, w := range old {
+		if is, there := now[pid]; !there || is.leaving && !w.leaving {
+			reloaded[w.master] = true
 		}
 	}
-	return true, nil
+	for pid, w := range old {
+		if _, there := now[pid]; there && reloaded[w.master] {
+			return false
+		}
+	}
+	return len(old) == 0 || len(reloaded) > 0
 }
