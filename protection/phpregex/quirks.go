@@ -6,7 +6,8 @@ import "strings"
 // the pattern at its word agrees with PHP. Found by comparing with PHP 8.2 (PCRE2 10.42):
 //   - a lazy repeat of a character at the end of an atomic group or an assertion becomes greedy and gives nothing back;
 //   - a repeated \R, or a repeat of characters before \R, gives nothing back although the next item could use it;
-//   - so does a repeated \P{..} before another one, see [parser.negatedTwice].
+//   - so does a repeated \P{..} before another one, see [parser.negatedTwice];
+//   - the just-in-time compiler does not try the first iterations of `(...){2,}+` again.
 //
 // It is "" for all other patterns.
 func quirk(n node) string {
@@ -15,6 +16,8 @@ func quirk(n node) string {
 	switch {
 	case q.lazyTail:
 		return "a lazy quantifier at the end of an atomic group or assertion is not supported"
+	case q.possessiveGroup:
+		return "{n,}+ after a group that captures is not supported"
 	case q.newlineRepeated && q.otherMatchesBreak, q.newline && q.repeatMatchesBreak:
 		return `\R together with other items that match line breaks is not supported`
 	}
@@ -23,6 +26,7 @@ func quirk(n node) string {
 
 type quirks struct {
 	lazyTail           bool
+	possessiveGroup    bool
 	newline            bool // \R occurs
 	newlineRepeated    bool // with a quantifier
 	otherMatchesBreak  bool // a character that could also be part of \R
@@ -46,6 +50,8 @@ func (q *quirks) visit(n node) {
 			q.repeatMatchesBreak = q.repeatMatchesBreak || matchesBreak(body.set)
 		case atomicNode:
 			q.newlineRepeated = q.newlineRepeated || body.newline
+		case groupNode:
+			q.possessiveGroup = q.possessiveGroup || n.possessive && n.max < 0 && n.min > 1
 		}
 		q.lazyTail = q.lazyTail || n.possessive && endsLazily(n.body)
 	}

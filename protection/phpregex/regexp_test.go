@@ -93,6 +93,7 @@ func TestRefused(t *testing.T) {
 		{`/a{0}b/`, 5, "{0}"},
 		{`/(?>a+?)b/`, 1, "lazy"},
 		{`/(?=(a|b*?))c/`, 1, "lazy"},
+		{`/(b|\A){2,}+/`, 1, "captures"},
 		{`/\R{2}\s/`, 1, "line breaks"},
 		{`/.*\R/`, 1, "line breaks"},
 		{`/[[:print:]a]/u`, 2, "POSIX"},
