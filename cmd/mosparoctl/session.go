@@ -26,6 +26,7 @@ type session struct {
 	deployment *inventory.Deployment
 	nodes      []*inventory.Node // selected by --nodes, --role and --group
 	hosts      *remote.Pool
+	stop       <-chan struct{} // closed when nothing new may start: at an interrupt, or when the lock was lost
 }
 
 // open loads the inventory, applies the selectors and gets ready to connect; nothing is dialled yet.
@@ -38,7 +39,7 @@ func (a *app) open() (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{app: a, deployment: d, nodes: nodes}
+	s := &session{app: a, deployment: d, nodes: nodes, stop: a.stop}
 	s.hosts = remote.NewPool(d, remote.Options{Passphrase: a.passphrase()})
 	return s, nil
 }
@@ -71,7 +72,8 @@ func (s *session) stateDir() (string, error) {
 	return filepath.Join(base, "mosparoctl", s.deployment.Name), nil
 }
 
-// locked runs f while this operator holds the deployment's lock on the admin node. Losing the lock cancels f's context.
+// locked runs f while this operator holds the deployment's lock on the admin node. Losing the lock stops what f does as an
+// interrupt would: what runs may end, since a migration cut in the middle is worse than one that ends without the lock.
 func (s *session) locked(ctx context.Context, op string, f func(context.Context) error) error {
 	admin := s.deployment.Admin()
 	if admin == nil {
@@ -91,15 +93,34 @@ func (s *session) locked(ctx context.Context, op string, f func(context.Context)
 	if err != nil {
 		return err
 	}
-	held, cancel := l.Context(ctx)
-	defer cancel()
-	err = f(held)
+	unstop := s.stopAlso(l.Lost())
+	err = f(ctx)
+	unstop()
 	if lost := l.Err(); lost != nil {
 		err = errors.Join(lost, err)
 	}
 	end, cancelEnd := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
 	defer cancelEnd()
 	return errors.Join(err, l.Release(end))
+}
+
+// stopAlso makes lost a reason to stop until release is called.
+func (s *session) stopAlso(lost <-chan struct{}) (release func()) {
+	before, stop, ended := s.stop, make(chan struct{}), make(chan struct{})
+	go func() {
+		select {
+		case <-lost:
+		case <-before:
+		case <-ended:
+			return
+		}
+		close(stop)
+	}()
+	s.stop = stop
+	return func() {
+		close(ended)
+		s.stop = before
+	}
 }
 
 // apply carries out a plan under the lock, journalled, with its events printed. A plan without steps says so.
@@ -123,7 +144,7 @@ func (s *session) applyLocked(ctx context.Context, p *ops.Plan, undoers ops.Undo
 	}
 	var res ops.ApplyResult
 	err = s.app.gracefully(func() error {
-		res, err = ops.Apply(ctx, p, ops.ApplyOptions{Sink: s.app.printer, Undoers: undoers, Journal: journal, Stop: s.app.stop})
+		res, err = ops.Apply(ctx, p, ops.ApplyOptions{Sink: s.app.printer, Undoers: undoers, Journal: journal, Stop: s.stop})
 		return err
 	})
 	if err == nil {

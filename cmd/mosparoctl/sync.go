@@ -239,7 +239,7 @@ func (s *session) applyEach(ctx context.Context, p *ops.Plan, left error, took i
 	}
 	var res ops.ApplyResult
 	err := s.app.gracefully(func() (err error) {
-		res, err = filesync.Apply(ctx, p, ops.ApplyOptions{Sink: s.app.printer, Stop: s.app.stop})
+		res, err = filesync.Apply(ctx, p, ops.ApplyOptions{Sink: s.app.printer, Stop: s.stop})
 		return err
 	})
 	switch {

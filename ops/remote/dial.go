@@ -41,7 +41,7 @@ func unreachable(t *target, cause error) *ops.Error {
 
 // onNode names node and op in err, each once. Nil stays nil.
 func onNode(node, op string, err error) error {
-	e, ok := err.(*ops.Error)
+	e, ok := err.(*ops.Error) //nolint:errorlint // only the outermost error counts as named
 	if !ok || e.Node != node {
 		return ops.NodeError(node, op, err)
 	}

@@ -115,7 +115,7 @@ func TestQuietLineLives(t *testing.T) {
 			t.Errorf("an answering line died: %v", c.cause)
 		}
 		// An error on a living connection stays what it is.
-		if err := c.failed(t.Context(), io.EOF); err != io.EOF {
+		if err := c.failed(t.Context(), io.EOF); err != io.EOF { //nolint:errorlint // wrapped would be another error
 			t.Errorf("failed = %v", err)
 		}
 	})

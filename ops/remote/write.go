@@ -95,9 +95,9 @@ func (h *Host) send(ctx context.Context, f *sftp.File, name string, content io.R
 	n, err := io.ReadFull(source, *chunk)
 	var written int64
 	switch {
-	case n == 0 && err == io.EOF:
+	case n == 0 && errors.Is(err, io.EOF):
 		return 0, nil
-	case err == io.ErrUnexpectedEOF && source.err == nil:
+	case errors.Is(err, io.ErrUnexpectedEOF) && source.err == nil:
 		n, err = f.WriteAt((*chunk)[:n], 0)
 		written = int64(n)
 	case err == nil:

@@ -323,7 +323,7 @@ func (l *line) drain(write func([]byte) (int, error), closeConn func() error) {
 			return
 		}
 		if _, err := write(next.data); err != nil {
-			closeConn()
+			_ = closeConn() // the reader sees the end either way
 			return
 		}
 	}
