@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/mosparoctl/mosparoctl/protection"
@@ -48,7 +49,7 @@ const (
 		"`verified_at`, `matched_rule_items`, `ignored_fields`, `general_verifications`, `verified_fields`, `issues`, `spam_rating`, " +
 		"`spam_detection_rating`, `spam`, `valid`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 	insertDetection = "INSERT INTO `detection_result` (`matched_field_rule_items`, `matched_submission_rules`, `submission_id`, `project_id`) VALUES "
-	setLast         = "UPDATE `submit_token` SET `last_submission_id` = ? WHERE `id` = ? AND `project_id` = ?"
+	setLast         = "UPDATE `submit_token` SET `last_submission_id` = ? WHERE `id` = ? AND `project_id` + 0 = ?"
 )
 
 // CreateSubmission inserts sub and its detection, makes it the last one of its token and, if countSpam is true, counts it
@@ -121,14 +122,14 @@ func (r submissionRow) insert(ctx context.Context, q querier) (int64, error) {
 // createSubmission sends the whole transaction in one packet. The token's row is locked first: two checks of one token
 // would otherwise both hold the shared lock that the foreign key takes, and deadlock when they want to write it.
 func (m *mysqlDB) createSubmission(ctx context.Context, r submissionRow) (n int64, err error) {
-	script := "START TRANSACTION; " + lockToken + "; " + insertSubmission + "; SET @submission = LAST_INSERT_ID(); "
-	args := append([]any{r.tokenID}, r.columns...)
+	// LAST_INSERT_ID() is the submission's until the detection is inserted, which therefore comes last.
+	script := "START TRANSACTION; " + lockToken + "; " + insertSubmission +
+		"; UPDATE `submit_token` SET `last_submission_id` = LAST_INSERT_ID() WHERE `id` = ? AND `project_id` + 0 = ?; "
+	args := append(append([]any{r.tokenID}, r.columns...), r.tokenID, r.projectID)
 	if r.detection != nil {
-		script += insertDetection + "(?, ?, @submission, ?); "
+		script += insertDetection + "(?, ?, LAST_INSERT_ID(), ?); "
 		args = append(args, r.detection[0], r.detection[1], r.projectID)
 	}
-	script += "UPDATE `submit_token` SET `last_submission_id` = @submission WHERE `id` = ? AND `project_id` = ?; "
-	args = append(args, r.tokenID, r.projectID)
 	if r.spam {
 		script += updateCounter(countSpam) + "; "
 		args = append(args, r.now, r.day, r.projectID)
@@ -172,15 +173,14 @@ type Verification struct {
 type verifyRow struct {
 	tokenID, submissionID, projectID int64
 	at, day                          string
-	columns                          []any // of updateVerified without the WHERE
+	columns                          []any // of setVerified
 	data                             string
 	counter                          string // a column, or empty
 }
 
 const (
-	markToken      = "UPDATE `submit_token` SET `verified_at` = ? WHERE `id` = ? AND `project_id` = ? AND `verified_at` IS NULL"
-	updateVerified = "UPDATE `submission` SET `verified_at` = ?, `valid` = ?, `verified_fields` = ?, `general_verifications` = ?, `issues` = ?"
-	whereVerified  = " WHERE `id` = ? AND `project_id` = ?"
+	markToken   = "UPDATE `submit_token` SET `verified_at` = ? WHERE `id` = ? AND `project_id` + 0 = ? AND `verified_at` IS NULL"
+	setVerified = "UPDATE `submission` SET `verified_at` = ?, `valid` = ?, `verified_fields` = ?, `general_verifications` = ?, `issues` = ?"
 )
 
 // Verify uses a token up and records the outcome. However many nodes try at once, exactly one succeeds; the others get
@@ -222,12 +222,12 @@ func (s *Store) verifyRow(v Verification) (r verifyRow, err error) {
 
 // statement is the update of the submission and its values.
 func (r verifyRow) statement() (string, []any) {
-	query, args := updateVerified, r.columns
+	query, args := setVerified, slices.Clip(r.columns)
 	if r.data != "" {
 		query += ", `data` = ?"
-		args = append(args[:len(args):len(args)], r.data)
+		args = append(args, r.data)
 	}
-	return query + whereVerified, append(args[:len(args):len(args)], r.submissionID, r.projectID)
+	return query + " WHERE `id` = ? AND `project_id` + 0 = ?", append(args, r.submissionID, r.projectID)
 }
 
 // update writes r within a transaction; it is false if the token was verified before.
@@ -246,13 +246,13 @@ func (r verifyRow) update(ctx context.Context, q querier) (bool, error) {
 	return err == nil, err
 }
 
-// verify sends the whole transaction in one packet; what follows the first update happens only if that changed a row.
+// verify sends the whole transaction in one packet; each statement changes something only if the one before it did.
 func (m *mysqlDB) verify(ctx context.Context, r verifyRow) (first bool, err error) {
-	query, args := r.statement()
-	script := "START TRANSACTION; " + markToken + "; SET @first = ROW_COUNT(); " + query + " AND @first = 1; "
-	args = append([]any{r.at, r.tokenID, r.projectID}, args...)
+	query, set := r.statement()
+	script := "START TRANSACTION; " + markToken + "; " + query + " AND ROW_COUNT() = 1; "
+	args := append([]any{r.at, r.tokenID, r.projectID}, set...)
 	if r.counter != "" {
-		script += updateCounter(r.counter) + " AND @first = 1; "
+		script += updateCounter(r.counter) + " AND ROW_COUNT() = 1; "
 		args = append(args, r.at, r.day, r.projectID)
 	}
 	script += "COMMIT"

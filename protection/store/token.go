@@ -17,6 +17,10 @@ func (s *Store) tokenInto(t *protection.SubmitToken) []any {
 		text{&t.FormID}, &t.Token, text{&t.ProofOfWorkResult}, s.timeInto(&t.CreatedAt), s.timeInto(&t.VerifiedAt), s.timeInto(&t.ValidUntil)}
 }
 
+// whereToken finds a token by its index. The sum keeps planners from walking all tokens of the project instead, which
+// they prefer without statistics, or where an ORDER BY invites them to.
+const whereToken = "t.`token` = ? AND t.`project_id` + 0 = ?"
+
 // CreateToken inserts t and sets its ID.
 func (s *Store) CreateToken(ctx context.Context, t *protection.SubmitToken) error {
 	const insert = "INSERT INTO `submit_token` (`project_id`, `ip_address`, `page_title`, `page_url`, `form_action_url`, `form_id`, `token`, " +
@@ -24,7 +28,7 @@ func (s *Store) CreateToken(ctx context.Context, t *protection.SubmitToken) erro
 	again := false
 	return s.b.auto(ctx, "create submit token", func(ctx context.Context, q querier) error {
 		if again { // an earlier try may have been committed before its connection was lost
-			err := q.row(ctx, "SELECT `id` FROM `submit_token` WHERE `token` = ? AND `project_id` = ?", t.Token, t.ProjectID).Scan(&t.ID)
+			err := q.row(ctx, "SELECT t.`id` FROM `submit_token` t WHERE "+whereToken, t.Token, t.ProjectID).Scan(&t.ID)
 			if !errors.Is(err, sql.ErrNoRows) {
 				return err
 			}
@@ -51,8 +55,7 @@ func (s *Store) SetProofOfWork(ctx context.Context, projectID, tokenID int64, re
 func (s *Store) Token(ctx context.Context, projectID int64, token string) (*protection.SubmitToken, error) {
 	t := new(protection.SubmitToken)
 	err := s.b.read(ctx, "read submit token", func(ctx context.Context, q querier) error {
-		return q.row(ctx, "SELECT "+tokenColumns+" FROM `submit_token` t WHERE t.`token` = ? AND t.`project_id` = ? ORDER BY t.`id` LIMIT 1",
-			token, projectID).Scan(s.tokenInto(t)...)
+		return q.row(ctx, "SELECT "+tokenColumns+" FROM `submit_token` t WHERE "+whereToken, token, projectID).Scan(s.tokenInto(t)...)
 	})
 	return exactToken(t, token, err)
 }
@@ -74,8 +77,8 @@ func (s *Store) TokenAndPartial(ctx context.Context, projectID int64, token stri
 	var data string
 	err := s.b.read(ctx, "read submit token", func(ctx context.Context, q querier) error {
 		return q.row(ctx, "SELECT "+tokenColumns+", p.`id`, p.`data`, p.`ignored_fields`, p.`updated_at` FROM `submit_token` t "+
-			"LEFT JOIN `partial_submission` p ON p.`submit_token_id` = t.`id` AND p.`project_id` = t.`project_id` "+
-			"WHERE t.`token` = ? AND t.`project_id` = ? ORDER BY t.`id` LIMIT 1", token, projectID).
+			"LEFT JOIN `partial_submission` p ON p.`submit_token_id` = t.`id` AND p.`project_id` + 0 = t.`project_id` "+
+			"WHERE "+whereToken, token, projectID).
 			Scan(append(s.tokenInto(t), id{&p.ID}, text{&data}, jsonColumn{&p.IgnoredFields}, s.timeInto(&p.UpdatedAt))...)
 	})
 	if t, err = exactToken(t, token, err); err != nil || p.ID == 0 {
@@ -93,7 +96,7 @@ func (s *Store) TokenAndSubmission(ctx context.Context, projectID int64, token s
 	err := s.b.read(ctx, "read submit token", func(ctx context.Context, q querier) error {
 		return q.row(ctx, "SELECT "+tokenColumns+", "+submissionColumns+" FROM `submit_token` t "+
 			"LEFT JOIN `submission` s ON s.`id` = t.`last_submission_id` AND s.`project_id` = t.`project_id` "+
-			"WHERE t.`token` = ? AND t.`project_id` = ? ORDER BY t.`id` LIMIT 1", token, projectID).
+			"WHERE "+whereToken, token, projectID).
 			Scan(append(s.tokenInto(t), s.submissionInto(sub, &data)...)...)
 	})
 	if t, err = exactToken(t, token, err); err != nil || sub.ID == 0 {
@@ -133,8 +136,8 @@ func (s *Store) SavePartial(ctx context.Context, p *protection.PartialSubmission
 // CountRequests counts what delays, lockouts and the proof of work are measured by: the project's tokens made after since
 // for a hashed address, or for all addresses if ipHash is empty, each as often as it has submissions, but once at least.
 func (s *Store) CountRequests(ctx context.Context, projectID int64, ipHash string, since time.Time) (n int64, err error) {
-	query := "SELECT COUNT(*) FROM `submit_token` t LEFT JOIN `submission` s ON s.`submit_token_id` = t.`id` AND s.`project_id` = t.`project_id` " +
-		"WHERE t.`project_id` = ? AND t.`created_at` > ?"
+	query := "SELECT COUNT(*) FROM `submit_token` t LEFT JOIN `submission` s ON s.`submit_token_id` = t.`id` AND s.`project_id` + 0 = t.`project_id` " +
+		"WHERE t.`project_id` + 0 = ? AND t.`created_at` > ?"
 	args := []any{projectID, s.stamp(since)}
 	if ipHash != "" {
 		query += " AND t.`ip_address` = ?"
@@ -147,8 +150,8 @@ func (s *Store) CountRequests(ctx context.Context, projectID int64, ipHash strin
 // CountEqual counts the submissions of a project with the given signature whose token was made after since, for a hashed
 // address or, if ipHash is empty, for all.
 func (s *Store) CountEqual(ctx context.Context, projectID int64, signature, ipHash string, since time.Time) (n int64, err error) {
-	query := "SELECT COUNT(*) FROM `submission` s JOIN `submit_token` t ON t.`id` = s.`submit_token_id` AND t.`project_id` = s.`project_id` " +
-		"WHERE s.`project_id` = ? AND s.`signature` = ? AND t.`created_at` > ?"
+	query := "SELECT COUNT(*) FROM `submit_token` t JOIN `submission` s ON s.`submit_token_id` = t.`id` AND s.`project_id` + 0 = t.`project_id` " +
+		"WHERE t.`project_id` + 0 = ? AND s.`signature` = ? AND t.`created_at` > ?"
 	args := []any{projectID, signature, s.stamp(since)}
 	if ipHash != "" {
 		query += " AND t.`ip_address` = ?"
