@@ -93,11 +93,11 @@ func parseUnix(s string) (t time.Time, grain time.Duration, err error) {
 	if err != nil {
 		return t, 0, fmt.Errorf("ask for the time: unexpected answer %q", s)
 	}
-	nsec, bad := strconv.ParseInt(frac, 10, 64)
-	if bad != nil || len(frac) != 9 {
+	if len(frac) != 9 || strings.Trim(frac, "0123456789") != "" {
 		return time.Unix(sec, int64(500*time.Millisecond)), 500 * time.Millisecond, nil
 	}
-	return time.Unix(sec, nsec), 0, nil
+	nsec, err := strconv.ParseInt(frac, 10, 64)
+	return time.Unix(sec, nsec), 0, err
 }
 
 // judgeClock measures each node by the median of all, since this machine's own clock may be the one that is wrong.
