@@ -169,6 +169,9 @@ func start(t *testing.T, binary, kind string, m *server.MariaDB, n int) *subject
 		res, err := http.DefaultClient.Do(req)
 		if err == nil {
 			_ = res.Body.Close()
+			if res.StatusCode != http.StatusOK {
+				err = fmt.Errorf("status %d", res.StatusCode)
+			}
 		}
 		return err
 	})

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/mosparoctl/mosparoctl/internal/lab/server"
 	"github.com/mosparoctl/mosparoctl/protection/cache"
@@ -81,5 +82,20 @@ func startServer(t testing.TB, o core.Options) *core.Server {
 			t.Errorf("close: %v", err)
 		}
 	})
+	waitReady(t, s)
 	return s
+}
+
+// waitReady waits until the server calls itself healthy.
+func waitReady(t testing.TB, s *core.Server) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !s.Ready() {
+		select {
+		case <-tick.C:
+		case <-t.Context().Done():
+			t.Fatal("the server did not become ready")
+		}
+	}
 }

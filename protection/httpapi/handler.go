@@ -43,6 +43,7 @@ type Projects interface {
 type Health struct {
 	Database error // not reachable, not the known schema, or not of this key: the node cannot serve
 	Cache    error // requests are served without it
+	Starting bool  // the rules are being compiled; the first checks would wait for that
 	Draining bool  // the server is about to end
 }
 

@@ -10,7 +10,7 @@ import (
 
 const healthPath = "/api/v1/health/check"
 
-// health answers the load balancer. A node that cannot serve says so with 500, one that is about to end with 503. A cache
+// health answers the load balancer. A node that cannot serve says so with 500, one that starts or is about to end with 503. A cache
 // that is down does not stop a node from serving: the status stays 200, so that a dead cache does not take all nodes out
 // at once, but the node does not call itself healthy.
 func (c *call) health(path string) {
@@ -39,6 +39,8 @@ func (c *call) health(path string) {
 		switch s := c.h.o.Health(c.r.Context()); {
 		case s.Draining:
 			status, healthy, database, problem = http.StatusServiceUnavailable, php.Bool(false), "draining", php.String("the server is about to end")
+		case s.Starting:
+			status, healthy, database, problem = http.StatusServiceUnavailable, php.Bool(false), "starting", php.String("the rules are being compiled")
 		case s.Database != nil:
 			status, healthy, database = http.StatusInternalServerError, php.Bool(false), "connection-failed"
 			problem = php.String(strings.ToValidUTF8(s.Database.Error(), "\uFFFD"))

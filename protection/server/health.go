@@ -25,6 +25,7 @@ type health struct {
 	cache    cache.Cache
 	metrics  *metrics
 	draining atomic.Bool
+	warm     atomic.Bool // the rules of all projects have been compiled once
 
 	mu     sync.Mutex
 	schema error
@@ -33,8 +34,8 @@ type health struct {
 
 // state asks the database for a row and opens it with the key; cache and schema are as last seen by watch.
 func (h *health) state(ctx context.Context) httpapi.Health {
-	s := httpapi.Health{Draining: h.draining.Load()}
-	if s.Draining {
+	s := httpapi.Health{Draining: h.draining.Load(), Starting: !h.warm.Load()}
+	if s.Draining || s.Starting {
 		return s
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeFor)

@@ -233,6 +233,7 @@ func (s *Server) start(ctx context.Context) {
 	s.background.Go(func() { s.health.watch(ctx) })
 	s.background.Go(func() {
 		s.projects.warm(ctx)
+		s.health.warm.Store(true)
 		s.projects.watch(ctx)
 	})
 	s.background.Go(func() { s.watchGeoIP(ctx) })
@@ -273,6 +274,9 @@ func (s *Server) MetricsAddr() string {
 
 // Store is the server's database, for the demo and for tests.
 func (s *Server) Store() *store.Store { return s.store }
+
+// Ready reports whether the rules of all projects have been compiled; until then health says "starting".
+func (s *Server) Ready() bool { return s.health.warm.Load() }
 
 // Ended delivers the error of a listener that failed. It is silent as long as all is well.
 func (s *Server) Ended() <-chan error { return s.ended }

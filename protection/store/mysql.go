@@ -78,7 +78,7 @@ func newServer(addr string, o Options) (*server, error) {
 	c.Collation = "utf8mb4_unicode_ci"
 	c.InterpolateParams = true // for scripts: all other statements are prepared
 	c.MultiStatements = true   // texts are constant, values are never part of them
-	c.Timeout, c.ReadTimeout, c.WriteTimeout = dialTimeout, o.StatementTimeout+time.Second, o.StatementTimeout
+	c.Timeout, c.ReadTimeout, c.WriteTimeout = dialTimeout, max(bulkTimeout, o.StatementTimeout)+time.Second, o.StatementTimeout
 	c.Params = map[string]string{"innodb_lock_wait_timeout": lockWait}
 	c.Logger = &mysql.NopLogger{}
 	learnt := mysql.BeforeConnect(func(_ context.Context, c *mysql.Config) error {
@@ -220,7 +220,7 @@ func (m *mysqlDB) retry(ctx context.Context, f func(context.Context, *server) er
 }
 
 func (m *mysqlDB) once(ctx context.Context, s *server, f func(context.Context, *server) error) error {
-	ctx, cancel := context.WithTimeout(ctx, m.o.StatementTimeout)
+	ctx, cancel := context.WithTimeout(ctx, m.o.timeout(ctx))
 	defer cancel()
 	return f(ctx, s)
 }

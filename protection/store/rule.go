@@ -49,7 +49,7 @@ func (s *Store) matchItems(ctx context.Context, table, owner string, projectID i
 	after, more := int64(0), true
 	for more {
 		var page []protection.RuleItem
-		err = s.b.read(ctx, "read rule items", func(ctx context.Context, q querier) error {
+		err = s.b.read(inBulk(ctx), "read rule items", func(ctx context.Context, q querier) error {
 			page = page[:0]
 			rows, err := q.query(ctx, query, projectID, after)
 			if err != nil {

@@ -158,7 +158,7 @@ func (db *sqliteDB) dialect() dialect { return dialectSQLite }
 
 func (db *sqliteDB) read(ctx context.Context, op string, f func(context.Context, querier) error) error {
 	return db.o.observe(op, func() error {
-		ctx, cancel := context.WithTimeout(ctx, db.o.StatementTimeout)
+		ctx, cancel := context.WithTimeout(ctx, db.o.timeout(ctx))
 		defer cancel()
 		return f(ctx, db.reader)
 	})

@@ -124,7 +124,7 @@ func (s *Store) tableStamp(ctx context.Context) (stamp string, err error) {
 }
 
 func (s *Store) readVersions(ctx context.Context) (versions map[int64]string, err error) {
-	err = s.b.read(ctx, "read rule versions", func(ctx context.Context, q querier) error {
+	err = s.b.read(inBulk(ctx), "read rule versions", func(ctx context.Context, q querier) error {
 		if s.b.dialect() == dialectMySQL {
 			versions, err = checksums(ctx, q)
 			return err
