@@ -67,6 +67,8 @@ type Rule struct {
 	Factor      Factor
 	UpdatedAt   time.Time // only of a rule of a package
 	Items       []RuleItem
+
+	NumberOfItems int64 // as stored with a rule of a package, -1 if it was not counted
 }
 
 // RuleItem is one value of a rule. Prepared and Hashed are what PHP's preselection uses; where they are empty PHP
