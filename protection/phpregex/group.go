@@ -136,12 +136,7 @@ func (p *parser) condition(start int) ([]node, bool, error) {
 		}
 		p.pos++
 		cond.group = n
-		p.pending = append(p.pending, func() error {
-			if n > p.groups {
-				return p.fail(start, "reference to non-existent group %d", n)
-			}
-			return nil
-		})
+		p.reference(start, n)
 	case strings.HasPrefix(p.text[p.pos:], "<"), strings.HasPrefix(p.text[p.pos:], "'"):
 		end := ">)"
 		if p.text[p.pos] == '\'' {
@@ -157,6 +152,7 @@ func (p *parser) condition(start int) ([]node, bool, error) {
 			return nil, false, p.fail(start, "condition on a group name that is not known here")
 		}
 		cond.group = index
+		p.reference(start, index)
 	default:
 		return nil, false, p.fail(start, "this kind of condition is not supported")
 	}

@@ -7,7 +7,8 @@ import "strings"
 //   - a lazy repeat of a character at the end of an atomic group or an assertion becomes greedy and gives nothing back;
 //   - a repeated \R, or a repeat of characters before \R, gives nothing back although the next item could use it;
 //   - so does a repeated \P{..} before another one, see [parser.negatedTwice];
-//   - the just-in-time compiler does not try the first iterations of `(...){2,}+` again.
+//   - a repeat before an atomic group that may be empty gives nothing back, and the just-in-time compiler goes back into
+//     atomic groups with alternatives. A possessive repeat of a group is an atomic group, too.
 //
 // It is "" for all other patterns.
 func quirk(n node) string {
@@ -16,8 +17,8 @@ func quirk(n node) string {
 	switch {
 	case q.lazyTail:
 		return "a lazy quantifier at the end of an atomic group or assertion is not supported"
-	case q.possessiveGroup:
-		return "{n,}+ after a group that captures is not supported"
+	case q.riskyAtomic:
+		return "an atomic group, or a possessive quantifier after a group, that may match nothing or has alternatives is not supported"
 	case q.newlineRepeated && q.otherMatchesBreak, q.newline && q.repeatMatchesBreak:
 		return `\R together with other items that match line breaks is not supported`
 	}
@@ -26,7 +27,7 @@ func quirk(n node) string {
 
 type quirks struct {
 	lazyTail           bool
-	possessiveGroup    bool
+	riskyAtomic        bool // an atomic group that may be empty or has alternatives
 	newline            bool // \R occurs
 	newlineRepeated    bool // with a quantifier
 	otherMatchesBreak  bool // a character that could also be part of \R
@@ -40,6 +41,7 @@ func (q *quirks) visit(n node) {
 	case atomicNode:
 		q.newline = q.newline || n.newline
 		q.lazyTail = q.lazyTail || endsLazily(n.body)
+		q.riskyAtomic = q.riskyAtomic || !n.newline && risky(n.body)
 	case lookNode:
 		for _, b := range n.branches {
 			q.lazyTail = q.lazyTail || endsLazily(b)
@@ -50,11 +52,24 @@ func (q *quirks) visit(n node) {
 			q.repeatMatchesBreak = q.repeatMatchesBreak || matchesBreak(body.set)
 		case atomicNode:
 			q.newlineRepeated = q.newlineRepeated || body.newline
-		case groupNode:
-			q.possessiveGroup = q.possessiveGroup || n.possessive && n.max < 0 && n.min > 1
 		}
-		q.lazyTail = q.lazyTail || n.possessive && endsLazily(n.body)
+		if _, single := n.body.(setNode); n.possessive && !single {
+			q.lazyTail = q.lazyTail || endsLazily(n.body)
+			q.riskyAtomic = q.riskyAtomic || n.min == 0 || risky(n.body)
+		}
 	}
+}
+
+// risky tells whether n may be empty or has alternatives.
+func risky(n node) bool {
+	_, found := firstSet(n)
+	walk(n, func(n node) {
+		switch n.(type) {
+		case altNode, condNode:
+			found = true
+		}
+	})
+	return found
 }
 
 func matchesBreak(set spans) bool {
