@@ -157,8 +157,7 @@ func (s *Store) Location() *time.Location { return s.o.Location }
 // Now is the current time in the store's location and with its resolution of a second.
 func (s *Store) Now() time.Time { return s.o.now().In(s.o.Location).Truncate(time.Second) }
 
-// Ping checks that the database takes writes now: that it is reachable and, with several servers, that one of them is
-// writable.
+// Ping checks that the database answers. It writes nothing: a single server that has become read-only still answers.
 func (s *Store) Ping(ctx context.Context) error {
 	return s.b.read(ctx, "ping", func(ctx context.Context, q querier) error {
 		var one int
