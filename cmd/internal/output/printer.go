@@ -32,6 +32,7 @@ type Options struct {
 	Redactor       *ops.Redactor
 	Log            io.Writer // JSON lines of all events, whatever Format is; nil: none
 	Version        string    // of the program, for the first JSON line
+	Events         ops.Sink  // takes every event too, secrets masked; nil: nobody does
 }
 
 // Printer prints results and events. It is an ops.Sink; safe for concurrent use.
@@ -87,6 +88,9 @@ func (p *Printer) emit(e ops.Event) {
 	}
 	if p.o.Log != nil && e.Kind != ops.Progress {
 		p.json(p.o.Log, e)
+	}
+	if p.o.Events != nil {
+		p.o.Events.Emit(e)
 	}
 	if p.o.Format == JSON {
 		p.json(p.o.Stdout, e)

@@ -1,0 +1,147 @@
+package tui
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	tea "charm.land/bubbletea/v2"
+
+	"github.com/mosparoctl/mosparoctl/ops/health"
+)
+
+func checksKeys() []binding {
+	some := func(m *Model) bool { return len(m.shownResults()) > 0 }
+	return []binding{
+		{keys: []string{"enter"}, help: "evidence", when: func(m *Model) bool { return some(m) && !m.wide() }, do: func(m *Model) tea.Cmd { m.open = !m.open; return nil }},
+		{keys: []string{"r"}, name: "check", help: "run all", when: idleChecks, do: runChecks},
+		{keys: []string{"t"}, help: "run this one", when: some, do: func(m *Model) tea.Cmd {
+			r := m.chosenResult()
+			m.say(plain, "asking %s", r.Name)
+			return m.readChecks(health.Filter{Only: []string{r.Name}})
+		}},
+		{keys: []string{"/"}, help: "filter", do: filterDialog},
+	}
+}
+
+// wide reports whether list and evidence stand side by side.
+func (m *Model) wide() bool { return m.w >= 100 }
+
+// shownResults are the results that the filter lets through, the worst first.
+func (m *Model) shownResults() []health.Result {
+	var out []health.Result
+	for _, r := range m.st.results {
+		if matches(m.filter[screenChecks], r.Name, r.Title, r.Summary, word(r.Verdict)) {
+			out = append(out, r)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b health.Result) int { return cmp.Compare(rank(b.Verdict), rank(a.Verdict)) })
+	return out
+}
+
+func (m *Model) chosenResult() health.Result {
+	all := m.shownResults()
+	return all[max(min(m.at[screenChecks], len(all)-1), 0)]
+}
+
+// viewChecks draws the list, grouped by verdict, and the evidence of the chosen check beside or instead of it.
+func viewChecks(m *Model, w, h int) []line {
+	all := m.shownResults()
+	if len(all) == 0 {
+		words := " no check has answered yet"
+		if len(m.st.results) > 0 {
+			words = " no check matches the filter; esc clears it"
+		} else if err := m.st.checks.err; err != nil {
+			return indent(" ", wrap(bad, "✗ "+m.svc.Redact(err.Error()), max(w-2, 1)))
+		}
+		return []line{text(dim, words)}
+	}
+	if !m.wide() {
+		if m.open {
+			return m.evidence(m.chosenResult(), w, h)
+		}
+		return m.checkList(all, w, h)
+	}
+	lw := min(w*2/5, 64)
+	list, rule := m.checkList(all, lw, h), make([]line, h)
+	for i := range rule {
+		rule[i] = text(edge, "│")
+	}
+	return beside(beside(list, lw, rule, 2), lw+2, m.evidence(m.chosenResult(), w-lw-2, h), w-lw-2)
+}
+
+func (m *Model) checkList(all []health.Result, w, h int) []line {
+	at := max(min(m.at[screenChecks], len(all)-1), 0)
+	var lines []line
+	cursor := 0
+	var group health.Verdict
+	for i, r := range all {
+		if r.Verdict != group {
+			group = r.Verdict
+			n := 0
+			for _, o := range all {
+				if o.Verdict == group {
+					n++
+				}
+			}
+			lines = append(lines, line{{styleOf(group), fmt.Sprintf(" %s %s", glyph(group), word(group))}, {dim, fmt.Sprintf("  %d", n)}})
+		}
+		l := line{{plain, "   "}, {strong, fmt.Sprintf("%-16s ", r.Name)}, {dim, m.svc.Redact(r.Summary)}}
+		if i == at {
+			cursor = len(lines)
+			l[0].text = " ▸ "
+			l = l.marked(w)
+		}
+		lines = append(lines, l)
+	}
+	if f := m.filter[screenChecks]; f != "" {
+		h--
+		from, to := window(len(lines), cursor, h)
+		return append([]line{{{accent, " / " + f}, {dim, fmt.Sprintf("  %d of %d, esc clears", len(all), len(m.st.results))}}}, lines[from:to]...)
+	}
+	from, to := window(len(lines), cursor, h)
+	return lines[from:to]
+}
+
+// evidence is what a check found, per node, and what to do.
+func (m *Model) evidence(r health.Result, w, h int) []line {
+	out := []line{{{styleOf(r.Verdict), glyph(r.Verdict) + " " + word(r.Verdict) + " "}, {strong, r.Name}, {dim, "  " + m.evidenceAge(r.At)}}}
+	out = append(out, wrap(plain, r.Title, w)...)
+	out = append(out, nil)
+	nw := 4
+	for _, e := range r.Evidence {
+		nw = max(nw, width(clean(e.Node)))
+	}
+	nw = min(nw, max(w/3, 4))
+	list := slices.Clone(r.Evidence)
+	slices.SortStableFunc(list, func(a, b health.Evidence) int { return cmp.Compare(rank(b.Verdict), rank(a.Verdict)) })
+	for _, e := range list {
+		for i, l := range wrap(plain, m.svc.Redact(e.Text), max(w-nw-5, 10)) {
+			if i == 0 {
+				out = append(out, append(append(line{{styleOf(e.Verdict), glyph(e.Verdict) + " "}}, text(strong, e.Node).fit(nw)...), append(text(plain, "  "), l...)...))
+			} else {
+				out = append(out, append(text(plain, blanks(nw+4)), l...))
+			}
+		}
+		for _, f := range e.Figures {
+			out = append(out, append(text(plain, blanks(nw+4)), gauge(f, max(w-nw-4, 8))...))
+		}
+	}
+	if r.Verdict == health.OK {
+		return out[:min(len(out), h)]
+	}
+	out = append(out, nil)
+	out = append(out, wrap(dim, "Why: "+r.Why, w)...)
+	seen := map[string]bool{"": true}
+	for _, e := range list {
+		if mend := cmp.Or(e.Mend, r.Mend); e.Verdict != health.OK && !seen[mend] {
+			seen[mend] = true
+			out = append(out, wrap(accent, "Mend: "+m.svc.Redact(mend), w)...)
+		}
+	}
+	if len(out) > h && h > 1 { // the mend is what matters
+		tail := min(h/2, 6)
+		return append(append(out[:h-tail-1:h-tail-1], text(dim, "…")), out[len(out)-tail:]...)
+	}
+	return out
+}

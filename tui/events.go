@@ -1,0 +1,107 @@
+package tui
+
+import (
+	stdbytes "bytes"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"github.com/mosparoctl/mosparoctl/ops"
+)
+
+func eventsKeys() []binding {
+	return []binding{
+		{keys: []string{"/"}, help: "filter", do: filterDialog},
+		{keys: []string{"e"}, name: "export", help: "export as JSON lines", when: func(m *Model) bool { return m.svc.Export != nil }, do: exportEvents},
+	}
+}
+
+// shownEvents are the events that the filter lets through, the newest first.
+func (m *Model) shownEvents() []ops.Event {
+	var out []ops.Event
+	m.log.newest(func(e ops.Event) bool {
+		if matches(m.filter[screenEvents], string(e.Kind), e.Op, e.Node, e.Message, e.Error) {
+			out = append(out, e)
+		}
+		return true
+	})
+	return out
+}
+
+func viewEvents(m *Model, w, h int) []line {
+	all := m.shownEvents()
+	var out []line
+	if f := m.filter[screenEvents]; f != "" {
+		out = append(out, line{{accent, " / " + f}, {dim, fmt.Sprintf("  %d of %d, esc clears", len(all), len(m.log.ring))}})
+	}
+	if len(all) == 0 {
+		return append(out, text(dim, " nothing has happened yet"))
+	}
+	at := max(min(m.at[screenEvents], len(all)-1), 0)
+	from, to := window(len(all), at, max(h-len(out)-1, 1))
+	for i, e := range all[from:to] {
+		l := m.eventLine(e)
+		if from+i == at {
+			l = append(text(plain, "▸"), l...).marked(w)
+		} else {
+			l = append(text(plain, " "), l...)
+		}
+		out = append(out, l)
+	}
+	if hint := all[at].Hint; hint != "" {
+		for len(out) < h-1 {
+			out = append(out, nil)
+		}
+		out = append(out[:min(len(out), max(h-1, 0))], line{{accent, " → " + hint}})
+	}
+	return out
+}
+
+// eventLine is an event in one line.
+func (m *Model) eventLine(e ops.Event) line {
+	sign, s := "·", dim
+	switch e.Kind {
+	case ops.Finished:
+		sign, s = "✓", good
+	case ops.Failed:
+		sign, s = "✗", bad
+	case ops.Warning:
+		sign, s = "!", caution
+	case ops.Started:
+		sign, s = "▶", accent
+	case ops.Summary:
+		sign, s = "■", strong
+	}
+	l := line{{dim, " " + e.Time.In(m.zone).Format(time.TimeOnly) + " "}, {s, sign + " "}}
+	if e.Node != "" {
+		l = append(l, span{strong, e.Node + " "})
+	}
+	l = append(l, span{plain, m.svc.Redact(e.Message)})
+	if e.Error != "" {
+		l = append(l, span{s, ": " + m.svc.Redact(e.Error)})
+	}
+	return l
+}
+
+// exportEvents writes the events that are shown, the oldest first.
+func exportEvents(m *Model) tea.Cmd {
+	all := m.shownEvents()
+	name := "mosparoctl-events-" + m.now.UTC().Format("20060102-150405") + ".jsonl"
+	export := m.svc.Export
+	return func() tea.Msg {
+		var b stdbytes.Buffer
+		enc := json.NewEncoder(&b)
+		for i := len(all) - 1; i >= 0; i-- {
+			if err := enc.Encode(all[i]); err != nil {
+				return saidMsg{bad, "export: " + err.Error()}
+			}
+		}
+		path, err := export(name, b.Bytes())
+		if err != nil {
+			return saidMsg{bad, "export: " + err.Error()}
+		}
+		return saidMsg{plain, fmt.Sprintf("%s written to %s", plural(len(all), "event"), path)}
+	}
+}

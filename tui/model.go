@@ -1,0 +1,396 @@
+package tui
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"github.com/mosparoctl/mosparoctl/ops"
+	"github.com/mosparoctl/mosparoctl/ops/health"
+)
+
+// screenID names a screen.
+type screenID int
+
+// The screens, in the order of their number keys.
+const (
+	screenOverview screenID = iota
+	screenNode
+	screenChecks
+	screenDeploy
+	screenReleases
+	screenSync
+	screenCron
+	screenData
+	screenEvents
+	screens
+)
+
+// Options change how the program looks.
+type Options struct {
+	Theme string // one of Themes; "": Dark
+	Start string // name of the screen to begin with, as in the palette; "": the overview
+}
+
+// Model is the state of the program. It does no I/O: everything slow is a command.
+type Model struct {
+	ctx    context.Context
+	svc    Services
+	th     *theme
+	w, h   int
+	now    time.Time
+	zone   *time.Location
+	feed   *feed
+	runner *runner
+
+	started time.Time
+	st      store
+	log     eventLog
+
+	screen screenID
+	back   []screenID
+	shown  string // the node of the node screen
+	at     [screens]int
+	filter [screens]string
+	open   bool // the checks screen shows the evidence of one check
+
+	dlg      dialog
+	op       *operation
+	opID     int
+	opScroll int
+
+	note      string
+	noteStyle style
+	noteAt    time.Time
+	quitAfter bool // the operation was aborted in order to leave
+}
+
+// New makes the model. ctx ends its readings.
+func New(ctx context.Context, svc Services, o Options) *Model {
+	if svc.Now == nil {
+		svc.Now = time.Now
+	}
+	if svc.Redact == nil {
+		svc.Redact = func(s string) string { return s }
+	}
+	now := svc.Now()
+	m := &Model{ctx: ctx, svc: svc, th: themeOf(o.Theme), w: 80, h: 24, now: now, started: now, zone: now.Location(), feed: newFeed(), runner: &runner{},
+		st: newStore(svc.Deployment)}
+	if len(svc.Deployment.Nodes) > 0 {
+		m.shown = svc.Deployment.Nodes[0].Name
+	}
+	for id, s := range screenList() {
+		if s.name == o.Start {
+			m.screen = screenID(id)
+		}
+	}
+	return m
+}
+
+// Init starts the clock, the feed and the first readings.
+func (m *Model) Init() tea.Cmd {
+	return tea.Batch(tick(), m.feed.next(m.ctx.Done()), m.poll())
+}
+
+// Update takes a message.
+func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	switch msg := msg.(type) {
+	case tea.WindowSizeMsg:
+		m.w, m.h = msg.Width, msg.Height
+	case tea.KeyPressMsg:
+		return m, m.onKey(tea.Key(msg))
+	case tea.PasteMsg:
+		if m.dlg != nil {
+			m.dlg.paste(msg.Content)
+		}
+	case tea.MouseWheelMsg:
+		m.onWheel(msg)
+	case tickMsg:
+		m.now = msg.at
+		return m, tea.Batch(tick(), m.poll())
+	case happened:
+		m.onNews(msg)
+		return m, m.feed.next(m.ctx.Done())
+	case plannedMsg:
+		m.onPlanned(msg)
+	case appliedMsg:
+		return m, m.onApplied(msg)
+	case suspendMsg:
+		return m, suspend(m)
+	case stopMsg:
+		return m, m.onStop()
+	default:
+		return m, m.onReading(msg)
+	}
+	return m, nil
+}
+
+// onReading takes an answer of the poller.
+func (m *Model) onReading(msg tea.Msg) tea.Cmd {
+	switch msg := msg.(type) {
+	case checksMsg:
+		m.onNews(m.feed.take())
+		if !msg.filtered {
+			m.st.checks.end(m.now, msg.err)
+		}
+		if msg.err != nil {
+			m.say(bad, "checks: %v", msg.err)
+		}
+	case nodeMsg:
+		m.onNode(msg)
+	case balancersMsg:
+		m.st.balance.end(m.now, msg.err)
+		if len(msg.servers) > 0 {
+			m.st.servers = msg.servers
+		}
+	case lockMsg:
+		if m.st.locks.end(m.now, msg.err); msg.err == nil {
+			m.st.lock, m.st.locked = msg.info, msg.held
+		}
+	case cronMsg:
+		if m.st.schedule.end(m.now, msg.err); msg.err == nil {
+			m.st.cron = msg.overview
+		}
+	case logsMsg:
+		if n := m.st.node(msg.name); n != nil {
+			n.logs.end(m.now, msg.err)
+			if len(msg.lines) > 0 {
+				n.lines = msg.lines
+			}
+		}
+	case saidMsg:
+		m.say(msg.style, "%s", msg.text)
+	}
+	return nil
+}
+
+// saidMsg is the result of a small errand, such as writing a file.
+type saidMsg struct {
+	style style
+	text  string
+}
+
+func (m *Model) onNode(msg nodeMsg) {
+	n := m.st.node(msg.name)
+	if n == nil {
+		return
+	}
+	failedBefore := n.err != nil
+	n.end(m.now, msg.err)
+	switch {
+	case msg.err == nil:
+		n.reading = msg.reading
+		if failedBefore {
+			m.record(ops.Event{Kind: ops.Output, Op: "poll", Node: msg.name, Message: "answers again"})
+		}
+	case !failedBefore:
+		m.record(ops.Event{Kind: ops.Warning, Op: "poll", Node: msg.name, Message: "can't be read", Error: msg.err.Error(), Hint: ops.HintOf(msg.err)})
+	}
+}
+
+// onNews takes a batch of the feed.
+func (m *Model) onNews(h happened) {
+	for _, e := range h.events {
+		if e.Kind != ops.Progress {
+			m.record(e)
+		}
+		if m.op != nil && m.op.phase == running {
+			m.op.follow(e)
+		}
+	}
+	for _, r := range h.results {
+		was, known := m.st.put(r)
+		m.recordChanges(was, known, r)
+	}
+}
+
+// recordChanges notes each verdict of a check on a node that is not what it was.
+func (m *Model) recordChanges(was health.Result, known bool, r health.Result) {
+	for _, e := range r.Evidence {
+		before := health.OK
+		if old, ok := was.On(e.Node); known && ok {
+			before = old.Verdict
+		}
+		if before == e.Verdict {
+			continue
+		}
+		ev := ops.Event{Time: e.At, Kind: ops.Warning, Op: "check", Node: e.Node, Step: r.Name, Message: r.Name + ": " + word(e.Verdict) + ": " + e.Text}
+		if e.Verdict == health.OK {
+			ev.Kind = ops.Output
+		} else {
+			ev.Hint = cmp.Or(e.Mend, r.Mend)
+		}
+		m.record(ev)
+	}
+}
+
+// record keeps an event for the screen of events.
+func (m *Model) record(e ops.Event) {
+	if e.Time.IsZero() {
+		e.Time = m.now
+	}
+	e.Message, e.Error, e.Hint = m.svc.Redact(e.Message), m.svc.Redact(e.Error), m.svc.Redact(e.Hint)
+	m.log.add(e)
+}
+
+// noteFor is how long a note stays at the bottom.
+const noteFor = 8 * time.Second
+
+// say shows a note at the bottom.
+func (m *Model) say(s style, format string, args ...any) {
+	m.note, m.noteStyle, m.noteAt = m.svc.Redact(fmt.Sprintf(format, args...)), s, m.now
+}
+
+// goTo shows a screen.
+func (m *Model) goTo(id screenID) tea.Cmd {
+	if id != m.screen {
+		if m.back = append(m.back, m.screen); len(m.back) > int(screens) {
+			m.back = m.back[1:]
+		}
+		m.screen, m.open = id, false
+	}
+	return m.poll()
+}
+
+// onStop ends the program from outside, after the operation that runs was aborted.
+func (m *Model) onStop() tea.Cmd {
+	if m.op == nil || m.op.phase != running {
+		return tea.Quit
+	}
+	m.quitAfter = true
+	m.abort()
+	m.say(caution, "aborting %s, then leaving", m.op.name)
+	return nil
+}
+
+// onWheel moves the cursor; a mouse is never needed.
+func (m *Model) onWheel(msg tea.MouseWheelMsg) {
+	if m.dlg != nil {
+		return
+	}
+	switch msg.Button {
+	case tea.MouseWheelUp:
+		m.move(-3)
+	case tea.MouseWheelDown:
+		m.move(3)
+	}
+}
+
+// move moves the cursor or scrolls, whatever the screen has.
+func (m *Model) move(by int) {
+	if m.opShown() {
+		m.opScroll = max(m.opScroll+by, 0)
+		return
+	}
+	n := m.current().rows(m)
+	m.at[m.screen] = max(min(m.at[m.screen]+by, n-1), 0)
+}
+
+// opShown reports whether the screen shows an operation in place of its own content.
+func (m *Model) opShown() bool { return m.op != nil && m.op.origin == m.screen }
+
+// View draws the screen.
+func (m *Model) View() tea.View {
+	v := tea.NewView(m.render())
+	v.AltScreen = true
+	v.WindowTitle = "mosparoctl " + clean(m.svc.Deployment.Name)
+	return v
+}
+
+// render is the whole screen: exactly h lines of w cells.
+func (m *Model) render() string {
+	var b strings.Builder
+	b.Grow(m.w * m.h * 2)
+	for i, l := range m.frame() {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		m.th.paint(&b, l)
+	}
+	return b.String()
+}
+
+// plainText is the screen without styles.
+func (m *Model) plainText() string {
+	var b strings.Builder
+	for _, l := range m.frame() {
+		b.WriteString(strings.TrimRight(l.String(), " "))
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// frame lays the screen out: two lines of head, the body, two lines of foot, and a dialog over all of it.
+func (m *Model) frame() []line {
+	if m.w < 1 || m.h < 1 {
+		return nil
+	}
+	out := m.head()
+	foot := m.foot()
+	room := max(m.h-len(out)-len(foot), 0)
+	var body []line
+	if m.opShown() {
+		body = m.viewOperation(m.w, room)
+	} else {
+		body = m.current().view(m, m.w, room)
+	}
+	if len(body) > room {
+		body = body[:room]
+	}
+	for len(body) < room {
+		body = append(body, nil)
+	}
+	out = append(append(out, body...), foot...)
+	if m.dlg != nil {
+		out = m.overlay(out)
+	}
+	if len(out) > m.h {
+		out = out[:m.h]
+	}
+	for i, l := range out {
+		out[i] = l.fit(m.w)
+	}
+	return out
+}
+
+// overlay draws the dialog over the screen, in its middle.
+func (m *Model) overlay(out []line) []line {
+	w := min(m.w, 76)
+	d := m.dlg.view(m, w-4, max(m.h-4, 1))
+	b := box(span{strong, m.dlg.title()}, d, w)
+	if len(b) > m.h {
+		b = b[:m.h]
+	}
+	top, left := max((m.h-len(b))/3, 0), max((m.w-w)/2, 0)
+	for i, l := range b {
+		if top+i >= len(out) {
+			break
+		}
+		under := out[top+i].fit(m.w)
+		out[top+i] = append(append(under.fit(left), l.fit(w)...), under.from(left+w)...)
+	}
+	return out
+}
+
+// from is the line without its first n cells. A wide character that is cut in half becomes a blank.
+func (l line) from(n int) line {
+	var out line
+	for _, s := range l {
+		t := clean(s.text)
+		switch w := width(t); {
+		case n <= 0:
+			out = append(out, span{s.style, t})
+		case w <= n:
+			n -= w
+		default:
+			rest := cutLeft(t, n)
+			out = append(out, span{dim, rest})
+			n = 0
+		}
+	}
+	return out
+}

@@ -1,0 +1,231 @@
+package tui
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"github.com/mosparoctl/mosparoctl/inventory"
+	"github.com/mosparoctl/mosparoctl/ops/health"
+)
+
+func nodeKeys() []binding {
+	return []binding{
+		{keys: []string{"right", "l", "n"}, help: "next node", do: func(m *Model) tea.Cmd { return m.otherNode(1) }},
+		{keys: []string{"left", "h", "p"}, help: "node before", do: func(m *Model) tea.Cmd { return m.otherNode(-1) }},
+		{keys: []string{"s"}, name: "shell", help: "shell on the node", when: func(m *Model) bool { return m.svc.Shell != nil && m.st.node(m.shown) != nil }, do: openShell},
+		{keys: []string{"r"}, help: "run the checks", when: idleChecks, do: runChecks},
+	}
+}
+
+func (m *Model) otherNode(by int) tea.Cmd {
+	n := len(m.st.nodes)
+	if n == 0 {
+		return nil
+	}
+	i := slices.IndexFunc(m.st.nodes, func(s *nodeState) bool { return s.node.Name == m.shown })
+	m.shown, m.at[screenNode] = m.st.nodes[(i+by+n)%n].node.Name, 0
+	return m.poll()
+}
+
+// openShell suspends the screen into ssh. What runs goes on meanwhile.
+func openShell(m *Model) tea.Cmd {
+	node := m.shown
+	cmd, err := m.svc.Shell(node)
+	if err != nil {
+		m.say(bad, "%v", err)
+		return nil
+	}
+	return tea.ExecProcess(cmd, func(err error) tea.Msg {
+		if err != nil {
+			return saidMsg{caution, "shell on " + node + ": " + err.Error()}
+		}
+		return saidMsg{plain, "back from " + node}
+	})
+}
+
+func viewNode(m *Model, w, h int) []line {
+	lines := nodeBody(m, w)
+	from := max(min(m.at[screenNode], len(lines)-h), 0)
+	m.at[screenNode] = from
+	return lines[from:min(from+h, len(lines))]
+}
+
+// nodeBody is all that is known of the node.
+func nodeBody(m *Model, w int) []line {
+	n := m.st.node(m.shown)
+	if n == nil {
+		return []line{text(dim, " the inventory has no nodes")}
+	}
+	facts := m.nodeFacts(n)
+	releases := m.nodeReleases(n)
+	var out []line
+	if w >= 90 {
+		lw := w / 2
+		out = beside(box(span{strong, n.node.Name}, facts, lw), lw, box(span{strong, "Releases"}, releases, w-lw), w-lw)
+	} else {
+		out = append(box(span{strong, n.node.Name}, facts, w), box(span{strong, "Releases"}, releases, w)...)
+	}
+	out = append(out, section("Checks", "worst first"))
+	out = append(out, m.nodeChecks(n, w)...)
+	out = append(out, section("Cron", "next starts"))
+	out = append(out, m.nodeCron(n)...)
+	out = append(out, section("Log", "mosparo, PHP-FPM and jobs; "+age(m.now, n.logs.got)))
+	switch {
+	case n.logs.err != nil && len(n.lines) == 0:
+		out = append(out, indent("  ", wrap(unsure, "? "+m.svc.Redact(n.logs.err.Error()), max(w-2, 1)))...)
+	case len(n.lines) == 0 && n.logs.got.IsZero():
+		out = append(out, text(dim, "  reading …"))
+	case len(n.lines) == 0:
+		out = append(out, text(dim, "  nothing was logged"))
+	}
+	for _, l := range n.lines {
+		at := "        "
+		if !l.Time.IsZero() {
+			at = l.Time.In(m.zone).Format(time.TimeOnly)
+		}
+		out = append(out, line{{dim, "  " + at + " " + fmt.Sprintf("%-4s ", l.Source)}, {plain, m.svc.Redact(l.Text)}})
+	}
+	return out
+}
+
+// section is the heading of a part of a screen.
+func section(title, detail string) line { return line{{strong, " " + title}, {dim, "  " + detail}} }
+
+func (m *Model) nodeFacts(n *nodeState) []line {
+	var roles []string
+	for _, r := range n.node.Roles {
+		roles = append(roles, string(r))
+	}
+	field := func(name string, s style, value string) line {
+		return line{{dim, fmt.Sprintf("%-9s", name)}, {s, value}}
+	}
+	out := []line{
+		field("address", plain, n.node.Address),
+		field("roles", plain, strings.Join(roles, ", ")),
+		field("root", plain, n.node.Paths.Root),
+	}
+	if n.err != nil {
+		out = append(out, field("read", bad, "✗ "+m.svc.Redact(n.err.Error())))
+	}
+	fresh := plain
+	read := age(m.now, n.got)
+	if n.stale(m.now) && !n.got.IsZero() {
+		fresh, read = caution, read+" (stale)"
+	}
+	out = append(out, field("read", fresh, read))
+	f := n.reading.Facts
+	if f == nil {
+		return out
+	}
+	configStyle := m.configStyle(n)
+	out = append(out, field("release", plain, cmp.Or(f.Current, "none")), field("config", configStyle, configOf(n)))
+	if f.Hold != nil {
+		out = append(out, field("held", bad, "✗ out of rotation, on its way to "+f.Hold.Release))
+	}
+	for _, s := range m.st.servers {
+		if s.Node == n.node.Name {
+			words := s.Balancer + ": " + string(s.State)
+			if s.Sessions >= 0 {
+				words += fmt.Sprintf(", %d sessions", s.Sessions)
+			}
+			out = append(out, field("rotation", plain, words+m.aged(&m.st.balance)))
+		}
+	}
+	if !n.node.Has(inventory.RoleAdmin) {
+		out = append(out, field("synced", plain, m.syncedAge(n)))
+	}
+	return out
+}
+
+func (m *Model) nodeReleases(n *nodeState) []line {
+	f := n.reading.Facts
+	if f == nil {
+		return []line{text(dim, "not read yet")}
+	}
+	if len(f.Releases) == 0 {
+		return []line{text(dim, "none")}
+	}
+	var out []line
+	for _, r := range f.Releases {
+		mark, s := "  ", plain
+		switch r.ID {
+		case f.Current:
+			mark, s = "● ", good
+		case f.Previous:
+			mark = "○ "
+		}
+		out = append(out, line{{s, mark}, {plain, r.ID}, {dim, "  " + r.Source}})
+	}
+	return append(out, text(dim, "● active  ○ the one before"))
+}
+
+// nodeChecks is the evidence on a node, the worst first, with mends.
+func (m *Model) nodeChecks(n *nodeState, w int) []line {
+	type found struct {
+		check health.Info
+		on    health.Evidence
+	}
+	var all []found
+	for _, r := range m.st.results {
+		if e, ok := r.On(n.node.Name); ok {
+			all = append(all, found{r.Info, e})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b found) int {
+		return cmp.Compare(rank(b.on.Verdict), rank(a.on.Verdict))
+	})
+	if len(all) == 0 {
+		return []line{text(dim, "  not checked yet")}
+	}
+	var out []line
+	for _, f := range all {
+		v := f.on.Verdict
+		out = append(out, line{{styleOf(v), "  " + glyph(v) + " "}, {strong, fmt.Sprintf("%-16s ", f.check.Name)}, {plain, m.svc.Redact(f.on.Text)},
+			{dim, "  " + m.evidenceAge(f.on.At)}})
+		if mend := cmp.Or(f.on.Mend, f.check.Mend); v != health.OK && mend != "" {
+			out = append(out, indent("      ", wrap(accent, "→ "+mend, max(w-6, 1)))...)
+		}
+	}
+	return out
+}
+
+// rank orders verdicts from good to bad.
+func rank(v health.Verdict) int { return slices.Index(health.Verdicts(), v) }
+
+// evidenceAge is the age of evidence, marked where it is stale.
+func (m *Model) evidenceAge(at time.Time) string {
+	if at.IsZero() {
+		return ""
+	}
+	if m.now.Sub(at) > 2*m.st.checks.every {
+		return "~" + age(m.now, at) + " stale"
+	}
+	return age(m.now, at)
+}
+
+func (m *Model) nodeCron(n *nodeState) []line {
+	if n.reading.CronErr != nil {
+		return []line{text(unsure, "  ? "+m.svc.Redact(n.reading.CronErr.Error()))}
+	}
+	if m.st.cron == nil {
+		return []line{text(dim, "  not read yet")}
+	}
+	var out []line
+	for _, s := range nextStarts(m.st.cron, m.now) {
+		if s.Node == n.node.Name {
+			out = append(out, line{{plain, fmt.Sprintf("  %-16s ", s.Job)}, {strong, s.at.In(m.zone).Format("Mon 15:04 ")}, {dim, until(m.now, s.at)}})
+		}
+	}
+	if len(out) == 0 {
+		return []line{text(dim, "  no jobs run here")}
+	}
+	if n.reading.Cron != nil && len(n.reading.Cron.Managed()) == 0 {
+		out = append(out, text(caution, "  ! not written into the crontab yet: see Cron"))
+	}
+	return out
+}

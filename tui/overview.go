@@ -1,0 +1,483 @@
+package tui
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"github.com/mosparoctl/mosparoctl/inventory"
+	"github.com/mosparoctl/mosparoctl/ops/balancer"
+	"github.com/mosparoctl/mosparoctl/ops/cron"
+	"github.com/mosparoctl/mosparoctl/ops/health"
+)
+
+func overviewKeys() []binding {
+	return []binding{
+		{keys: []string{"enter"}, help: "show the node", when: func(m *Model) bool { return len(m.st.nodes) > 0 }, do: func(m *Model) tea.Cmd {
+			m.shown = m.st.nodes[min(m.at[screenOverview], len(m.st.nodes)-1)].node.Name
+			m.at[screenNode] = 0
+			return m.goTo(screenNode)
+		}},
+		{keys: []string{"r"}, name: "check", help: "run the checks", when: idleChecks, do: runChecks},
+		{keys: []string{"c"}, help: "checks", do: func(m *Model) tea.Cmd { return m.goTo(screenChecks) }},
+	}
+}
+
+// idleChecks reports whether the checks are not running.
+func idleChecks(m *Model) bool { return !m.st.checks.busy }
+
+func runChecks(m *Model) tea.Cmd {
+	m.say(plain, "asking all checks")
+	return m.readChecks(health.Filter{})
+}
+
+// viewOverview draws the topology, the matrix of nodes and check families, and what comes next.
+func viewOverview(m *Model, w, h int) []line {
+	next := m.comingUp(w)
+	matrixMin := min(len(m.st.nodes), 6) + 2
+	var out []line
+	if w >= 76 && h >= matrixMin+len(next)+7 {
+		out = m.topology(w, h-matrixMin-len(next)-1)
+	} else {
+		out = m.topologyInWords()
+	}
+	room := h - len(out) - len(next) - 1
+	if room < 4 { // a small terminal: the matrix matters more
+		next = next[:max(min(len(next), h-len(out)-5), 0)]
+		room = h - len(out) - len(next)
+	} else {
+		out = append(out, nil)
+	}
+	matrix := m.matrix(w, max(room, 2))
+	out = append(out, matrix...)
+	for len(out)+len(next) < h {
+		out = append(out, nil)
+	}
+	return append(out, next...)
+}
+
+// part is a box of the topology.
+type part struct {
+	title   string
+	verdict health.Verdict
+	known   bool
+	body    []line
+}
+
+// topology draws balancers, nodes, and cache and database, from left to right as requests go, in at most h lines.
+func (m *Model) topology(w, h int) []line {
+	d := m.svc.Deployment
+	var lb, stores []part
+	for _, b := range d.Balancers {
+		lb = append(lb, m.balancerPart(b.Name, string(b.Kind)))
+	}
+	if len(lb) == 0 {
+		lb = append(lb, part{title: "no balancer", body: []line{text(dim, "none in the inventory")}})
+	}
+	stores = append(stores, m.familyPart("cache "+cmp.Or(string(d.Cache.Adapter), "filesystem"), health.FamilyCache),
+		m.familyPart("database "+string(cmp.Or(d.Database.Topology, inventory.Single)), health.FamilyDatabase))
+	gap := 5
+	side := max((w-2*gap)/4, 20)
+	mid := w - 2*side - 2*gap
+	left, right := stack(lb, side, h), stack(stores, side, h)
+	var nodes []line
+	room := max(h-2, 1)
+	for i, n := range m.st.nodes {
+		if i == room-1 && len(m.st.nodes) > room {
+			nodes = append(nodes, text(dim, fmt.Sprintf("… and %d more below", len(m.st.nodes)-i)))
+			break
+		}
+		nodes = append(nodes, m.nodeInBox(n, mid-4))
+	}
+	middle := box(span{strong, plural(len(m.st.nodes), "node")}, nodes, mid)
+	height := min(max(len(left), len(middle), len(right)), h)
+	left, middle, right = centred(left, height), centred(middle, height), centred(right, height)
+	wire := make([]line, height)
+	wire[height/2] = text(edge, "────▸")
+	return beside(beside(beside(beside(left, side, wire, gap), side+gap, middle, mid), side+gap+mid, wire, gap), side+2*gap+mid, right, side)
+}
+
+// centred puts lines into the middle of h lines.
+func centred(lines []line, h int) []line {
+	if len(lines) >= h {
+		return lines[:h]
+	}
+	return append(make([]line, (h-len(lines))/2), lines...)
+}
+
+// stack draws parts below each other.
+func stack(parts []part, w, h int) []line {
+	var out []line
+	for _, p := range parts {
+		title := span{strong, p.title}
+		if p.known {
+			title = span{styleOf(p.verdict), glyph(p.verdict) + " " + p.title}
+		}
+		b := box(title, p.body, w)
+		if len(out)+len(b) > h && len(out) > 0 {
+			return append(out, text(dim, "… and more"))[:min(len(out)+1, h)]
+		}
+		out = append(out, b...)
+	}
+	return out
+}
+
+// balancerPart says how many nodes a balancer sends visitors to.
+func (m *Model) balancerPart(name, kind string) part {
+	p := part{title: name + " " + kind}
+	ready, all, unknown := 0, 0, 0
+	var out []string
+	for _, s := range m.st.servers {
+		if s.Balancer != name {
+			continue
+		}
+		all++
+		switch {
+		case s.State == balancer.StateUnknown:
+			unknown++
+		case s.State == balancer.StateReady && s.Up:
+			ready++
+		default:
+			out = append(out, cmp.Or(s.Node, s.Name))
+		}
+	}
+	s := dim
+	words := "not asked yet"
+	if all > 0 {
+		p.known, p.verdict, s = true, health.OK, plain
+		words = fmt.Sprintf("%d of %d serve", ready, all)
+		switch {
+		case unknown == all:
+			p.verdict, words = health.Unknown, "does not answer"
+		case ready == 0:
+			p.verdict = health.Fail
+		case ready < all:
+			p.verdict = health.Warn
+		}
+	} else if m.st.balance.err != nil {
+		p.known, p.verdict, words = true, health.Unknown, "does not answer"
+	}
+	p.body = append(p.body, line{{s, words}, {dim, m.aged(&m.st.balance)}})
+	if len(out) > 0 {
+		p.body = append(p.body, text(caution, "out: "+strings.Join(out, ", ")))
+	}
+	return p
+}
+
+// familyPart says what the checks of a family found.
+func (m *Model) familyPart(title string, f health.Family) part {
+	p := part{title: title}
+	p.verdict, p.known = m.st.ofFamily(f).worst()
+	if !p.known {
+		p.body = []line{text(dim, "not checked")}
+		return p
+	}
+	worst := health.OK
+	words := ""
+	for _, r := range m.st.results {
+		if r.Family == f && (words == "" || health.Worse(worst, r.Verdict) != worst) {
+			worst, words = health.Worse(worst, r.Verdict), r.Summary
+		}
+	}
+	s := plain
+	if p.verdict != health.OK {
+		s = styleOf(p.verdict)
+	}
+	p.body = []line{text(s, words)}
+	return p
+}
+
+// aged is the age of a source where it is worth telling: when it is stale.
+func (m *Model) aged(s *source) string {
+	if s.got.IsZero() || !s.stale(m.now) {
+		return ""
+	}
+	return " ~" + age(m.now, s.got)
+}
+
+// nodeInBox is one line about a node.
+func (m *Model) nodeInBox(n *nodeState, w int) line {
+	v, known, words := m.nodeVerdict(n)
+	sign, s := "…", dim
+	if known {
+		sign, s = glyph(v), styleOf(v)
+	}
+	l := line{{s, sign + " "}, {strong, n.node.Name}}
+	if n.node.Has(inventory.RoleAdmin) {
+		l = append(l, span{accent, " admin"})
+	}
+	l = append(l, span{dim, "  " + words})
+	for _, sv := range m.st.servers {
+		if sv.Node != n.node.Name || sv.State == balancer.StateReady && sv.Up {
+			continue
+		}
+		state := string(sv.State)
+		if sv.State == balancer.StateReady {
+			state = "down"
+		}
+		l = append(l, span{caution, "  " + state})
+	}
+	return l.fit(w)
+}
+
+// nodeVerdict is the worst of all evidence on a node, and what it runs.
+func (m *Model) nodeVerdict(n *nodeState) (v health.Verdict, known bool, words string) {
+	v = health.OK
+	for _, f := range m.st.families() {
+		t, _ := m.st.on(n.node.Name, f)
+		if w, ok := t.worst(); ok {
+			v, known = health.Worse(v, w), true
+		}
+	}
+	if n.err != nil {
+		v, known = health.Fail, true
+		if !n.got.IsZero() {
+			return v, known, "no answer for " + age(m.now, n.got)
+		}
+		return v, known, "no answer"
+	}
+	return v, known, versionOf(n) + m.aged(&n.source)
+}
+
+// versionOf is the version a node runs, for people.
+func versionOf(n *nodeState) string {
+	f := n.reading.Facts
+	switch {
+	case f == nil:
+		return "…"
+	case f.Current == "" && f.InPlace:
+		return "in place"
+	case f.Current == "":
+		return "no release"
+	}
+	if info, ok := f.Active(); ok && info.Version != "" {
+		return info.Version
+	}
+	return f.Current
+}
+
+// configOf is the version of a node's configuration.
+func configOf(n *nodeState) string {
+	switch f := n.reading.Facts; {
+	case f == nil:
+		return "…"
+	case !f.Config.Installed:
+		return "none"
+	default:
+		return f.Config.Version
+	}
+}
+
+// topologyInWords is the topology where there is no room to draw it.
+func (m *Model) topologyInWords() []line {
+	var l line
+	add := func(v health.Verdict, known bool, name string) {
+		if len(l) > 0 {
+			l = append(l, span{edge, " ─ "})
+		}
+		sign, s := "…", dim
+		if known {
+			sign, s = glyph(v), styleOf(v)
+		}
+		l = append(l, span{s, sign}, span{plain, " " + name})
+	}
+	for _, b := range m.svc.Deployment.Balancers {
+		p := m.balancerPart(b.Name, string(b.Kind))
+		add(p.verdict, p.known, b.Name)
+	}
+	worst, any := health.OK, false
+	for _, n := range m.st.nodes {
+		if v, known, _ := m.nodeVerdict(n); known {
+			worst, any = health.Worse(worst, v), true
+		}
+	}
+	add(worst, any, plural(len(m.st.nodes), "node"))
+	v, known := m.st.ofFamily(health.FamilyCache).worst()
+	add(v, known, "cache")
+	v, known = m.st.ofFamily(health.FamilyDatabase).worst()
+	add(v, known, "database")
+	return []line{append(line{{plain, " "}}, l...)}
+}
+
+// matrix is the table of nodes and check families in h lines.
+func (m *Model) matrix(w, h int) []line {
+	families := m.st.families()
+	name := 4
+	for _, n := range m.st.nodes {
+		name = max(name, width(clean(n.node.Name)))
+	}
+	name = min(name, max(w/4, 6))
+	fixed := name + 3
+	versions := w >= 60
+	if versions {
+		fixed += 2 * 9
+	}
+	sync := w >= 100
+	if sync {
+		fixed += 8
+	}
+	cw := 0
+	if len(families) > 0 {
+		cw = max(min((w-fixed)/len(families)-1, 9), 2)
+	}
+	head := []column{cell(dim, "  node", name+2)}
+	if versions {
+		head = append(head, cell(dim, "release", 8), cell(dim, "config", 8))
+	}
+	if sync {
+		head = append(head, cell(dim, "synced", 7))
+	}
+	for _, f := range families {
+		head = append(head, cell(dim, shorten(string(f), cw), cw))
+	}
+	out := []line{row(head...)}
+	at := min(m.at[screenOverview], max(len(m.st.nodes)-1, 0))
+	from, to := window(len(m.st.nodes), at, h-1)
+	for i, n := range m.st.nodes[from:to] {
+		l := m.matrixRow(n, families, name, cw, versions, sync)
+		if from+i == at {
+			l[0] = span{chosen, "▸ " + cut(n.node.Name, name) + blanks(name-width(cut(n.node.Name, name)))}
+		}
+		out = append(out, l)
+	}
+	return out
+}
+
+// shorten makes a word fit without an ellipsis, which would take a third of it.
+func shorten(s string, w int) string {
+	r := []rune(s)
+	return string(r[:min(len(r), w)])
+}
+
+func (m *Model) matrixRow(n *nodeState, families []health.Family, name, cw int, versions, sync bool) line {
+	first := cell(strong, "  "+n.node.Name, name+2)
+	l := line{line{first.span}.fit(first.w)[0]}
+	if rest := first.w - width(l[0].text); rest > 0 {
+		l[0].text += blanks(rest)
+	}
+	var cells []column
+	if versions {
+		cells = append(cells, cell(plain, versionOf(n), 8), cell(m.configStyle(n), configOf(n), 8))
+	}
+	if sync {
+		cells = append(cells, cell(dim, m.syncedAge(n), 7))
+	}
+	for _, f := range families {
+		t, at := m.st.on(n.node.Name, f)
+		cells = append(cells, m.tallyCell(t, at, cw))
+	}
+	return append(append(l, span{plain, " "}), row(cells...)...)
+}
+
+// configStyle makes a configuration stand out that is not of the release's version.
+func (m *Model) configStyle(n *nodeState) style {
+	f := n.reading.Facts
+	if f == nil {
+		return dim
+	}
+	if info, ok := f.Active(); ok && f.Config.Installed && info.Version != f.Config.Version {
+		return bad
+	}
+	return plain
+}
+
+func (m *Model) syncedAge(n *nodeState) string {
+	switch s := n.reading.Sync; {
+	case n.node.Has(inventory.RoleAdmin):
+		return "source"
+	case s == nil:
+		return "…"
+	case s.Unfinished:
+		return "broken"
+	default:
+		return age(m.now, s.Synced)
+	}
+}
+
+// tallyCell is the worst verdict of a family on a node and how often, with "~" where it is stale.
+func (m *Model) tallyCell(t tally, at time.Time, w int) column {
+	v, known := t.worst()
+	if !known {
+		return cell(dim, "·", w)
+	}
+	s, words := styleOf(v), glyph(v)
+	if v != health.OK && w >= 3 && t[v] > 1 {
+		words += fmt.Sprintf("%d", t[v])
+	}
+	if m.now.Sub(at) > 2*m.st.checks.every {
+		words += "~"
+		if s == good {
+			s = dim
+		}
+	}
+	return cell(s, words, w)
+}
+
+// comingUp is the lines at the bottom: next starts of jobs, sync, lock.
+func (m *Model) comingUp(w int) []line {
+	var out []line
+	l := line{{strong, " Cron   "}}
+	switch o := m.st.cron; {
+	case o == nil:
+		l = append(l, span{dim, "…"})
+	default:
+		for i, s := range nextStarts(o, m.now) {
+			if i == max(w/26, 1) {
+				break
+			}
+			l = append(l, span{plain, s.Job}, span{dim, " " + s.Node + " " + until(m.now, s.at) + "   "})
+		}
+		if !o.Proof.OK() {
+			l = append(line{{strong, " Cron   "}, {bad, "✗ starts collide  "}}, l[1:]...)
+		}
+	}
+	out = append(out, l)
+	l = line{{strong, " Sync   "}}
+	for _, n := range m.st.nodes {
+		if s := n.reading.Sync; s != nil {
+			st := plain
+			if s.Unfinished {
+				st = bad
+			}
+			l = append(l, span{st, n.node.Name + " "}, span{dim, m.syncedAge(n) + "   "})
+		}
+	}
+	if len(l) == 1 {
+		l = append(l, span{dim, "…"})
+	}
+	out = append(out, l)
+	l = line{{strong, " Now    "}}
+	switch {
+	case m.op != nil && m.op.phase == running:
+		l = append(l, span{accent, fmt.Sprintf("▶ %s, %d of %d steps, by you", m.op.proposal.Title, m.op.done(), m.op.total)})
+	case m.st.locked:
+		l = append(l, span{caution, "locked: " + m.st.lock.Holder()})
+	case m.st.locks.got.IsZero():
+		l = append(l, span{dim, "…"})
+	default:
+		l = append(l, span{dim, "nothing is running, nobody holds the lock" + m.aged(&m.st.locks)})
+	}
+	return append(out, l)
+}
+
+// start is the next start of a job on a node.
+type start struct {
+	cron.Slot
+	at time.Time
+}
+
+// nextStarts lists the next start of every job on every node, the soonest first.
+func nextStarts(o *cron.Overview, now time.Time) []start {
+	var out []start
+	for _, s := range o.Schedules {
+		if at := s.Next(now); !at.IsZero() {
+			out = append(out, start{s.Slot, at})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b start) int { return a.at.Compare(b.at) })
+	return out
+}

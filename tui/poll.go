@@ -1,0 +1,172 @@
+package tui
+
+import (
+	"context"
+	"maps"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"github.com/mosparoctl/mosparoctl/inventory"
+	"github.com/mosparoctl/mosparoctl/ops/balancer"
+	"github.com/mosparoctl/mosparoctl/ops/cron"
+	"github.com/mosparoctl/mosparoctl/ops/health"
+	"github.com/mosparoctl/mosparoctl/ops/lock"
+	"github.com/mosparoctl/mosparoctl/ops/logs"
+)
+
+// Answers of the poller.
+type (
+	tickMsg   struct{ at time.Time }
+	checksMsg struct {
+		filtered bool
+		err      error
+	}
+	nodeMsg struct {
+		name    string
+		reading Reading
+		err     error
+	}
+	balancersMsg struct {
+		servers []balancer.Server
+		err     error
+	}
+	lockMsg struct {
+		info lock.Info
+		held bool
+		err  error
+	}
+	cronMsg struct {
+		overview *cron.Overview
+		err      error
+	}
+	logsMsg struct {
+		name  string
+		lines []logs.Line
+		err   error
+	}
+)
+
+// tickEvery is how often the model looks whether something is due, and how often ages are drawn anew.
+const tickEvery = time.Second
+
+func tick() tea.Cmd { return tea.Tick(tickEvery, func(t time.Time) tea.Msg { return tickMsg{t} }) }
+
+// readTimeout bounds one reading. It is longer than a check may take on a node, so that a node that hangs gets its verdict.
+func (m *Model) readTimeout() time.Duration { return 2*m.svc.Deployment.Check.Timeout + time.Minute }
+
+// read runs f with a deadline, outside of Update.
+func (m *Model) read(f func(ctx context.Context) tea.Msg) tea.Cmd {
+	ctx, timeout := m.ctx, m.readTimeout()
+	return func() tea.Msg {
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		return f(ctx)
+	}
+}
+
+// poll starts every reading that is due. Each node is asked for itself: one that hangs holds no other up.
+func (m *Model) poll() tea.Cmd {
+	var cmds []tea.Cmd
+	if m.st.checks.due(m.now) {
+		cmds = append(cmds, m.readChecks(health.Filter{}))
+	}
+	for _, n := range m.st.nodes {
+		if n.due(m.now) {
+			cmds = append(cmds, m.readNode(n))
+		}
+	}
+	reader := m.svc.Reader
+	if m.st.balance.due(m.now) && len(m.svc.Deployment.Balancers) > 0 {
+		m.st.balance.begin(m.now)
+		cmds = append(cmds, m.read(func(ctx context.Context) tea.Msg {
+			servers, err := reader.Balancers(ctx)
+			return balancersMsg{servers, err}
+		}))
+	}
+	if m.st.locks.due(m.now) {
+		m.st.locks.begin(m.now)
+		cmds = append(cmds, m.read(func(ctx context.Context) tea.Msg {
+			info, held, err := reader.Lock(ctx)
+			return lockMsg{info, held, err}
+		}))
+	}
+	if m.st.schedule.due(m.now) {
+		if c := m.layCron(); c != nil {
+			cmds = append(cmds, c)
+		}
+	}
+	if n := m.st.node(m.shown); m.screen == screenNode && n != nil && n.logs.due(m.now) {
+		n.logs.begin(m.now)
+		cmds = append(cmds, m.read(func(ctx context.Context) tea.Msg {
+			lines, err := reader.Logs(ctx, n.node)
+			return logsMsg{n.node.Name, lines, err}
+		}))
+	}
+	return tea.Batch(cmds...)
+}
+
+func (m *Model) readChecks(f health.Filter) tea.Cmd {
+	filtered := len(f.Only) > 0
+	if !filtered {
+		m.st.checks.begin(m.now)
+	}
+	reader, feed := m.svc.Reader, m.feed
+	return m.read(func(ctx context.Context) tea.Msg {
+		_, err := reader.Check(ctx, f, feed.result)
+		return checksMsg{filtered, err}
+	})
+}
+
+func (m *Model) readNode(n *nodeState) tea.Cmd {
+	n.begin(m.now)
+	reader, node := m.svc.Reader, n.node
+	return m.read(func(ctx context.Context) tea.Msg {
+		r, err := reader.Node(ctx, node)
+		return nodeMsg{node.Name, r, err}
+	})
+}
+
+// layCron works out the schedule of what the nodes have, once each node has answered or failed.
+func (m *Model) layCron() tea.Cmd {
+	states := map[string]*cron.NodeState{}
+	for _, n := range m.st.nodes {
+		if n.got.IsZero() && n.err == nil && m.now.Sub(m.started) < n.every {
+			return nil
+		}
+		if n.reading.Cron != nil {
+			states[n.node.Name] = n.reading.Cron
+		}
+	}
+	m.st.schedule.begin(m.now)
+	d, now := m.svc.Deployment, m.now
+	return func() tea.Msg {
+		o, err := cron.Lay(d, maps.Clone(states), now)
+		return cronMsg{o, err}
+	}
+}
+
+// refresh makes everything due now.
+func (m *Model) refresh() tea.Cmd {
+	for _, s := range []*source{&m.st.checks, &m.st.balance, &m.st.locks, &m.st.schedule} {
+		s.asked = time.Time{}
+	}
+	for _, n := range m.st.nodes {
+		n.asked, n.logs.asked = time.Time{}, time.Time{}
+	}
+	return m.poll()
+}
+
+// jobs are the nodes that run at least one job.
+func jobNodes(d *inventory.Deployment, o *cron.Overview) []string {
+	var out []string
+	for _, n := range d.Nodes {
+		for _, s := range o.Schedules {
+			if s.Node == n.Name {
+				out = append(out, n.Name)
+				break
+			}
+		}
+	}
+	return out
+}
