@@ -2,7 +2,6 @@ package tui
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/mosparoctl/mosparoctl/ops/health"
 )
@@ -12,7 +11,7 @@ func (m *Model) head() []line {
 	right := m.status()
 	left := line{{strong, " " + m.svc.Deployment.Name}, {dim, "  "}}
 	left = append(left, m.verdicts()...)
-	rw := min(width(clean(right.String())), m.w/2)
+	rw := min(width(clean(right.String())), m.w*3/5)
 	first := append(left.fit(m.w-rw), right.fit(rw)...)
 	return []line{first, m.tabs()}
 }
@@ -29,7 +28,11 @@ func (m *Model) verdicts() line {
 	var l line
 	for _, v := range []health.Verdict{health.Fail, health.Warn, health.Unknown, health.OK} {
 		if n := t[v]; n > 0 {
-			l = append(l, span{styleOf(v), fmt.Sprintf("%s %d %s", glyph(v), n, word(v))}, span{plain, "  "})
+			words := fmt.Sprintf("%s %d %s", glyph(v), n, word(v))
+			if m.w < 60 {
+				words = fmt.Sprintf("%s %d", glyph(v), n)
+			}
+			l = append(l, span{styleOf(v), words}, span{plain, "  "})
 		}
 	}
 	return l
@@ -42,7 +45,14 @@ func (m *Model) status() line {
 	case m.op != nil && m.op.phase == running:
 		l = append(l, span{accent, fmt.Sprintf("▶ %s %d/%d", m.op.name, m.op.done(), m.op.total)})
 	case m.st.locked:
-		l = append(l, span{caution, "lock: " + m.st.lock.Op + " by " + m.st.lock.Owner})
+		words := "locked: " + m.st.lock.Op + " by " + m.st.lock.Owner
+		switch {
+		case m.w < 60:
+			words = "  locked"
+		case m.w < 100:
+			words = "  locked by " + m.st.lock.Owner
+		}
+		l = append(l, span{caution, words})
 	}
 	if m.w >= 60 {
 		s := dim
@@ -55,37 +65,32 @@ func (m *Model) status() line {
 	return append(l, span{dim, m.now.In(m.zone).Format("  15:04 ")})
 }
 
-// tabs names the screens; on a narrow terminal only the one that is shown.
+// tabs names the screens; on a narrow terminal the others keep their numbers only.
 func (m *Model) tabs() line {
 	names := screenList()
 	need := 0
 	for _, s := range names {
-		need += width(s.title) + 4
-	}
-	if need > m.w {
-		return line{{edge, "─"}, {strong, fmt.Sprintf(" %d %s ", m.screen+1, m.title())}, {edge, strings.Repeat("─", m.w)}}
+		need += width(s.title) + 5
 	}
 	l := line{{edge, "─"}}
 	for i, s := range names {
-		if screenID(i) == m.screen {
+		switch {
+		case screenID(i) == m.screen:
 			l = append(l, span{chosen, fmt.Sprintf("▸%d %s ", i+1, s.title)}, span{edge, "─"})
-		} else {
+		case need <= m.w:
 			l = append(l, span{dim, fmt.Sprintf(" %d", i+1)}, span{plain, " " + s.title + " "}, span{edge, "─"})
+		default:
+			l = append(l, span{dim, fmt.Sprintf(" %d ", i+1)})
 		}
 	}
-	return append(l, span{edge, strings.Repeat("─", m.w)})
-}
-
-// title is that of the screen, with its place among all.
-func (m *Model) title() string {
-	return fmt.Sprintf("%s (%d of %d)", m.current().title, m.screen+1, screens)
+	return l.ruled(m.w)
 }
 
 // foot is the two lines at the bottom: a note, and the keys that matter here.
 func (m *Model) foot() []line {
-	rule := line{{edge, strings.Repeat("─", m.w)}}
+	rule := line(nil).ruled(m.w)
 	if m.note != "" && m.now.Sub(m.noteAt) < noteFor {
-		rule = line{{edge, "─ "}, {m.noteStyle, m.note}, {edge, " " + strings.Repeat("─", m.w)}}
+		rule = line{{edge, "─ "}, {m.noteStyle, m.note}, {edge, " "}}.ruled(m.w)
 	}
 	var keys line
 	list := m.current().keys

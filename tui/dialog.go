@@ -63,7 +63,7 @@ func (d *helpDialog) key(m *Model, k tea.Key) tea.Cmd {
 
 // keyName is a key as people write it.
 func keyName(k string) string {
-	if named, ok := map[string]string{"up": "↑", "down": "↓", "enter": "⏎", "pgup": "PgUp", "pgdown": "PgDn", "ctrl+c": "^C", "ctrl+z": "^Z", "ctrl+p": "^P",
+	if named, ok := map[string]string{"up": "↑", "down": "↓", "left": "←", "right": "→", "enter": "⏎", "pgup": "PgUp", "pgdown": "PgDn", "ctrl+c": "^C", "ctrl+z": "^Z", "ctrl+p": "^P",
 		"ctrl+r": "^R", "ctrl+u": "^U", "ctrl+d": "^D", "backspace": "⌫", "shift+tab": "⇧tab", "f1": "F1", "home": "Home", "end": "End"}[k]; ok {
 		return named
 	}

@@ -1,7 +1,6 @@
 package tui
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -57,7 +56,12 @@ var settings = []struct {
 	reach func(r *rig)
 }{
 	{"deploy-plan", func(r *rig) { r.press("4", "enter"); r.typed("/srv/new.zip"); r.press("enter") }},
-	{"deploy-confirm", func(r *rig) { r.press("4", "enter"); r.typed("/srv/new.zip"); r.press("enter", "enter"); r.typed("shop") }},
+	{"deploy-confirm", func(r *rig) {
+		r.press("4", "enter")
+		r.typed("/srv/new.zip")
+		r.press("enter", "enter")
+		r.typed("shop")
+	}},
 	{"deploy-running", deployRunning},
 	{"deploy-failed", func(r *rig) { r.press("4", "enter"); r.typed("/nothing"); r.press("enter") }},
 	{"help", func(r *rig) { r.press("3", "?") }},
@@ -170,20 +174,14 @@ func TestNoLineIsTooWide(t *testing.T) {
 	}
 }
 
+// TestFramesOfTheWrongSizeAreFound shows that measuring finds what is a cell too wide.
 func TestFramesOfTheWrongSizeAreFound(t *testing.T) {
-	r := newRig(t, newWorld(false), Options{})
-	r.size(80, 24)
-	spy := &testing.T{}
-	r.m.w = 80
-	lines := strings.Split(r.m.render(), "\n")
-	if len(lines) != 24 {
-		t.Fatalf("%d lines", len(lines))
+	for _, l := range []string{"日本", "\x1b[1mabcd\x1b[m", "a\u0301bcd"} {
+		if w := ansi.StringWidth(l); w != 4 {
+			t.Errorf("%q measures %d cells", l, w)
+		}
 	}
-	r.m.th = &theme{} // paints nothing
-	_ = spy
-	if w := ansi.StringWidth(lines[3] + "x"); w != 81 {
-		t.Errorf("a line that is one cell too wide measures %d", w)
+	if got := (line{{plain, "日本語"}}).fit(5); got.String() != "日本…" {
+		t.Errorf("cut to %q", got.String())
 	}
 }
-
-var _ = context.Background

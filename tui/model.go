@@ -93,7 +93,7 @@ func New(ctx context.Context, svc Services, o Options) *Model {
 
 // Init starts the clock, the feed and the first readings.
 func (m *Model) Init() tea.Cmd {
-	return tea.Batch(tick(), m.feed.next(m.ctx.Done()), m.poll())
+	return tea.Batch(m.tick(), m.feed.next(m.ctx.Done()), m.poll())
 }
 
 // Update takes a message.
@@ -111,7 +111,7 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		m.onWheel(msg)
 	case tickMsg:
 		m.now = msg.at
-		return m, tea.Batch(tick(), m.poll())
+		return m, tea.Batch(m.tick(), m.poll())
 	case happened:
 		m.onNews(msg)
 		return m, m.feed.next(m.ctx.Done())
@@ -371,7 +371,7 @@ func (m *Model) overlay(out []line) []line {
 			break
 		}
 		under := out[top+i].fit(m.w)
-		out[top+i] = append(append(under.fit(left), l.fit(w)...), under.from(left+w)...)
+		out[top+i] = append(append(under.crop(left), l.fit(w)...), under.from(left+w)...)
 	}
 	return out
 }
@@ -388,7 +388,7 @@ func (l line) from(n int) line {
 			n -= w
 		default:
 			rest := cutLeft(t, n)
-			out = append(out, span{dim, rest})
+			out = append(out, span{s.style, rest})
 			n = 0
 		}
 	}

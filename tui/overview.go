@@ -54,6 +54,9 @@ func viewOverview(m *Model, w, h int) []line {
 	}
 	matrix := m.matrix(w, max(room, 2))
 	out = append(out, matrix...)
+	if free := h - len(out) - len(next) - 2; free >= 2 {
+		out = append(append(out, nil), m.attention(w, free)...)
+	}
 	for len(out)+len(next) < h {
 		out = append(out, nil)
 	}
@@ -267,6 +270,8 @@ func configOf(n *nodeState) string {
 		return "…"
 	case !f.Config.Installed:
 		return "none"
+	case configDiffers(n):
+		return "✗ " + f.Config.Version
 	default:
 		return f.Config.Version
 	}
@@ -375,14 +380,20 @@ func (m *Model) matrixRow(n *nodeState, families []health.Family, name, cw int, 
 
 // configStyle makes a configuration stand out that is not of the release's version.
 func (m *Model) configStyle(n *nodeState) style {
-	f := n.reading.Facts
-	if f == nil {
+	if n.reading.Facts == nil {
 		return dim
 	}
-	if info, ok := f.Active(); ok && f.Config.Installed && info.Version != f.Config.Version {
+	if configDiffers(n) {
 		return bad
 	}
 	return plain
+}
+
+// configDiffers reports whether a node's configuration is of another version than its code.
+func configDiffers(n *nodeState) bool {
+	f := n.reading.Facts
+	info, ok := f.Active()
+	return ok && f.Config.Installed && info.Version != "" && info.Version != f.Config.Version
 }
 
 func (m *Model) syncedAge(n *nodeState) string {
@@ -462,6 +473,37 @@ func (m *Model) comingUp(w int) []line {
 		l = append(l, span{dim, "nothing is running, nobody holds the lock" + m.aged(&m.st.locks)})
 	}
 	return append(out, l)
+}
+
+// attention lists what is not fine, the worst first, in at most h lines.
+func (m *Model) attention(w, h int) []line {
+	var out []line
+	for _, n := range m.st.nodes {
+		if n.err != nil {
+			out = append(out, line{{bad, " ✗ "}, {strong, n.node.Name}, {plain, "  " + m.svc.Redact(n.err.Error())}})
+		}
+	}
+	for _, v := range []health.Verdict{health.Fail, health.Warn, health.Unknown} {
+		for _, r := range m.st.results {
+			for _, e := range r.Evidence {
+				if e.Verdict == v {
+					out = append(out, line{{styleOf(v), " " + glyph(v) + " "}, {strong, fmt.Sprintf("%-16s ", r.Name)}, {plain, e.Node + "  "}, {plain, m.svc.Redact(e.Text)}})
+				}
+			}
+		}
+	}
+	if len(out) == 0 {
+		if len(m.st.results) == 0 {
+			return nil
+		}
+		return []line{{{good, " ✓ "}, {plain, "every check is fine"}}}
+	}
+	head := section("Needs attention", "3 shows the evidence and the mend")
+	if len(out) > h-1 {
+		left := len(out) - (h - 2)
+		out = append(out[:h-2], text(dim, fmt.Sprintf("   … and %d more", left)))
+	}
+	return append([]line{head}, out...)
 }
 
 // start is the next start of a job on a node.

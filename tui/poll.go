@@ -50,7 +50,20 @@ type (
 // tickEvery is how often the model looks whether something is due, and how often ages are drawn anew.
 const tickEvery = time.Second
 
-func tick() tea.Cmd { return tea.Tick(tickEvery, func(t time.Time) tea.Msg { return tickMsg{t} }) }
+// tick waits for the next look at the clock, or for the end of the program.
+func (m *Model) tick() tea.Cmd {
+	done := m.ctx.Done()
+	return func() tea.Msg {
+		timer := time.NewTimer(tickEvery)
+		defer timer.Stop()
+		select {
+		case at := <-timer.C:
+			return tickMsg{at}
+		case <-done:
+			return nil
+		}
+	}
+}
 
 // readTimeout bounds one reading. It is longer than a check may take on a node, so that a node that hangs gets its verdict.
 func (m *Model) readTimeout() time.Duration { return 2*m.svc.Deployment.Check.Timeout + time.Minute }

@@ -128,6 +128,30 @@ type column struct {
 	w int
 }
 
+// ruled is the line with a rule from its end to the edge.
+func (l line) ruled(w int) line {
+	used := width(clean(l.String()))
+	return append(l, span{edge, strings.Repeat("─", max(w-used, 0))})
+}
+
+// crop is the line's first n cells, without a sign that something is missing.
+func (l line) crop(n int) line {
+	var out line
+	for _, s := range l {
+		t := clean(s.text)
+		if w := width(t); w > n {
+			t = ansi.Truncate(t, n, "")
+		}
+		if n -= width(t); t != "" {
+			out = append(out, span{s.style, t})
+		}
+		if n <= 0 {
+			break
+		}
+	}
+	return append(out, span{plain, blanks(n)})
+}
+
 // row puts cells beside each other with a blank between them.
 func row(cells ...column) line {
 	var l line

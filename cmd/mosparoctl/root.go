@@ -47,6 +47,7 @@ func commands(a *app) []*cobra.Command {
 		newSecurity(a),
 		newRule(a),
 		newProject(a),
+		newTUI(a),
 		newVersion(a),
 		newDemo(a),
 		newLabConsole(a),
@@ -82,7 +83,16 @@ It reads an inventory (mosparo.yaml), reaches the nodes over SSH and changes the
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Version:       version,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if a.opensTUI() {
+				return runTUI(cmd.Context(), a, tuiOptions{})
+			}
+			return cmd.Help()
+		},
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if !cmd.HasParent() && !a.opensTUI() {
+				return nil // help alone
+			}
 			return a.prepare(strings.TrimPrefix(cmd.CommandPath(), "mosparoctl "))
 		},
 	}
