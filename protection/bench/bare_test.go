@@ -24,8 +24,8 @@ type bare struct {
 	open    func() (driver, dsn string)
 }
 
-// measure is how many flows a second such a loop does.
-func (b *bare) measure(t *testing.T, clients int, d time.Duration) float64 {
+// measure is how many flows a second such a loop does, and what each costs in the database server, if there is one.
+func (b *bare) measure(t *testing.T, clients int, d time.Duration, mariadb int) (rate float64, cpu string) {
 	t.Helper()
 	driver, dsn := b.open()
 	db, err := sql.Open(driver, dsn)
@@ -37,7 +37,10 @@ func (b *bare) measure(t *testing.T, clients int, d time.Duration) float64 {
 	var flows atomic.Int64
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	defer cancel()
-	begun := time.Now()
+	begun, before := time.Now(), time.Duration(0)
+	if mariadb != 0 {
+		before = processorTime(t, mariadb)
+	}
 	var group sync.WaitGroup
 	for range clients {
 		group.Go(func() {
@@ -51,7 +54,11 @@ func (b *bare) measure(t *testing.T, clients int, d time.Duration) float64 {
 		})
 	}
 	group.Wait()
-	return float64(flows.Load()) / time.Since(begun).Seconds()
+	rate = float64(flows.Load()) / time.Since(begun).Seconds()
+	if mariadb == 0 {
+		return rate, "-"
+	}
+	return rate, perFlow(processorTime(t, mariadb)-before, flows.Load())
 }
 
 func (b *bare) schema(t *testing.T, db *sql.DB, driver string) {

@@ -46,7 +46,8 @@ type subject struct {
 	name    string // database and items
 	base    string
 	project *protection.Project
-	pids    []int // of all server processes
+	serve   int   // process id
+	mariadb int   // process id, 0 with SQLite
 	rss     int64 // bytes of serve when it was idle
 	bare    *bare
 }
@@ -55,7 +56,7 @@ type subject struct {
 type result struct {
 	flows   int64
 	took    time.Duration
-	cpu     time.Duration
+	cpu     [2]time.Duration // of serve and of MariaDB
 	latency map[string][]time.Duration
 	errors  int64
 	first   error
@@ -90,13 +91,13 @@ func TestServe(t *testing.T) {
 		}
 	}
 	fmt.Printf("\n%s, %s, %d CPUs shared by servers and load generator\n\n", runtime.Version(), cpuName(), runtime.NumCPU())
-	fmt.Println("| database, items | clients | flows/s | server CPU per flow | token p50/p99 | check p50/p99 | verify p50/p99 | health p50/p99 | errors |")
-	fmt.Println("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+	fmt.Println("| database, items | clients | flows/s | server CPU per flow | of it serve | token p50/p99 | check p50/p99 | verify p50/p99 | health p50/p99 | errors |")
+	fmt.Println("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
 	for _, s := range subjects {
 		for _, c := range numbers(t, *clients) {
 			r := results[fmt.Sprintf("%s|%d", s.name, c)]
-			fmt.Printf("| %s | %d | %.0f | %.2f ms | %s | %s | %s | %s | %d |\n", s.name, c, float64(r.flows)/r.took.Seconds(),
-				float64(r.cpu.Microseconds())/1000/float64(max(1, r.flows)), r.percentiles("token"), r.percentiles("check"), r.percentiles("verify"),
+			fmt.Printf("| %s | %d | %.0f | %s | %s | %s | %s | %s | %s | %d |\n", s.name, c, float64(r.flows)/r.took.Seconds(),
+				perFlow(r.cpu[0]+r.cpu[1], r.flows), perFlow(r.cpu[0], r.flows), r.percentiles("token"), r.percentiles("check"), r.percentiles("verify"),
 				r.percentiles("health"), r.errors)
 			if r.errors > 0 {
 				t.Errorf("%s, %d clients: %d errors, the first: %v", s.name, c, r.errors, r.first)
@@ -107,13 +108,14 @@ func TestServe(t *testing.T) {
 	for _, s := range subjects {
 		fmt.Printf("| %s | %.0f MB |\n", s.name, float64(s.rss)/1e6)
 	}
-	fmt.Println("\n| database | clients | bare SQL loop, flows/s |\n| --- | --- | --- |")
+	fmt.Println("\n| database | clients | bare SQL loop, flows/s | CPU of MariaDB per flow |\n| --- | --- | --- | --- |")
 	for i, s := range subjects {
 		if i > 0 && subjects[i-1].bare.kind == s.bare.kind {
 			continue
 		}
 		for _, c := range numbers(t, *clients) {
-			fmt.Printf("| %s | %d | %.0f |\n", s.bare.kind, c, s.bare.measure(t, c, *duration))
+			flows, cpu := s.bare.measure(t, c, *duration, s.mariadb)
+			fmt.Printf("| %s | %d | %.0f | %s |\n", s.bare.kind, c, flows, cpu)
 		}
 	}
 }
@@ -144,7 +146,7 @@ func start(t *testing.T, binary, kind string, m *server.MariaDB, n int) *subject
 		o.Servers, o.User, o.Password, o.Database = []string{m.Addr}, m.User, m.Pass, name
 		config = fmt.Sprintf("'database_host' => '%s', 'database_port' => '%s', 'database_name' => '%s', 'database_user' => '%s', 'database_password' => '%s'",
 			host, port, name, m.User, m.Pass)
-		s.pids = append(s.pids, m.Process.PID())
+		s.mariadb = m.Process.PID()
 		s.bare.open = func() (string, string) { return "mysql", m.DSN(m.Database(t)) }
 	} else {
 		o.Path = filepath.Join(dir, "core.sqlite")
@@ -160,7 +162,7 @@ func start(t *testing.T, binary, kind string, m *server.MariaDB, n int) *subject
 	addr := server.FreeAddress(t)
 	t.Setenv("FILESYSTEM_CACHE_PATH", filepath.Join(dir, "cache"))
 	p := server.Start(t, binary, "serve", "--quiet", "--drain-time", "0s", "--listen", addr, "--config-file", file)
-	s.base, s.pids = "http://"+addr, append(s.pids, p.PID())
+	s.base, s.serve = "http://"+addr, p.PID()
 	p.WaitFor("serve", func(ctx context.Context) error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.base+"/api/v1/health/check", nil)
 		if err != nil {
@@ -247,7 +249,8 @@ func (s *subject) load(t *testing.T, clients int, d time.Duration) *result {
 		})
 	}
 	group.Wait()
-	total.took, total.cpu = time.Since(begun), s.cpu(t)-before
+	after := s.cpu(t)
+	total.took, total.cpu = time.Since(begun), [2]time.Duration{after[0] - before[0], after[1] - before[1]}
 	return total
 }
 
@@ -255,7 +258,8 @@ func (r *result) add(o *result) *result {
 	if r == nil {
 		return o
 	}
-	r.flows, r.took, r.cpu, r.errors = r.flows+o.flows, r.took+o.took, r.cpu+o.cpu, r.errors+o.errors
+	r.flows, r.took, r.errors = r.flows+o.flows, r.took+o.took, r.errors+o.errors
+	r.cpu[0], r.cpu[1] = r.cpu[0]+o.cpu[0], r.cpu[1]+o.cpu[1]
 	if o.first != nil {
 		r.first = o.first
 	}
@@ -277,24 +281,37 @@ func (r *result) percentiles(step string) string {
 	return fmt.Sprintf("%.1f / %.1f ms", ms(0.5), ms(0.99))
 }
 
-// cpu is the processor time of all server processes so far.
-func (s *subject) cpu(t *testing.T) (total time.Duration) {
+// cpu is the processor time of serve and of MariaDB so far.
+func (s *subject) cpu(t *testing.T) (used [2]time.Duration) {
 	t.Helper()
-	for _, pid := range s.pids {
-		data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	for i, pid := range []int{s.serve, s.mariadb} {
+		if pid != 0 {
+			used[i] = processorTime(t, pid)
+		}
+	}
+	return used
+}
+
+// processorTime is the user and system time of a process.
+func processorTime(t *testing.T, pid int) (total time.Duration) {
+	t.Helper()
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
+	for _, i := range []int{11, 12} { // in hundredths of a second
+		ticks, err := strconv.ParseInt(fields[i], 10, 64)
 		if err != nil {
 			t.Fatal(err)
 		}
-		fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
-		for _, i := range []int{11, 12} { // utime and stime, in hundredths of a second
-			ticks, err := strconv.ParseInt(fields[i], 10, 64)
-			if err != nil {
-				t.Fatal(err)
-			}
-			total += time.Duration(ticks) * 10 * time.Millisecond
-		}
+		total += time.Duration(ticks) * 10 * time.Millisecond
 	}
 	return total
+}
+
+func perFlow(cpu time.Duration, flows int64) string {
+	return fmt.Sprintf("%.2f ms", float64(cpu.Microseconds())/1000/float64(max(1, flows)))
 }
 
 // memory is the resident set of a process in bytes.

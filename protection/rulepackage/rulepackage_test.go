@@ -1,0 +1,185 @@
+package rulepackage
+
+import (
+	"archive/zip"
+	"bytes"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mosparoctl/mosparoctl/protection"
+	"github.com/mosparoctl/mosparoctl/protection/crypt"
+	"github.com/mosparoctl/mosparoctl/protection/sign"
+	"github.com/mosparoctl/mosparoctl/protection/store"
+)
+
+const valid = `{"lastUpdatedAt":"2026-11-23T12:00:00+02:00","refreshInterval":3600,"rules":[{"name":"r","type":"word","uuid":"u1","spamRatingFactor":1.5,` +
+	`"items":[{"uuid":"i1","type":"text","value":"Casino","rating":2},{"uuid":"i2","type":"text","value":"x","rating":0}]}]}`
+
+func TestParse(t *testing.T) {
+	c, err := Parse([]byte(valid), time.UTC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := c.Rules[0]
+	if !c.UpdatedAt.Equal(time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)) || c.RefreshInterval != time.Hour || r.Factor.Value != 1.5 || len(r.Items) != 2 {
+		t.Errorf("%+v", c)
+	}
+	if i := r.Items[0]; i.UUID != "i1" || i.Prepared != "%casino%" || i.Hashed == "" || i.Rating.Value != 2 {
+		t.Errorf("%+v", i)
+	}
+	if r.Items[1].Rating.Set {
+		t.Error("a rating of 0 counts as absent")
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	for name, text := range map[string]string{
+		"text":            "hello",
+		"empty":           "",
+		"broken":          "{",
+		"more members":    strings.Replace(valid, `"rules"`, `"x":1,"rules"`, 1),
+		"more in a rule":  strings.Replace(valid, `"name"`, `"x":1,"name"`, 1),
+		"no rules":        `{"lastUpdatedAt":"2026-11-23","refreshInterval":1,"rules":[]}`,
+		"no items":        strings.Split(valid, `"items"`)[0] + `"items":[]}]}`,
+		"interval a text": strings.Replace(valid, "3600", `"3600"`, 1),
+		"no date":         strings.Replace(valid, "2026-11-23T12:00:00+02:00", "soon", 1),
+		"unknown type":    strings.Replace(valid, `"word"`, `"words"`, 1),
+		"rating missing":  strings.Replace(valid, `,"rating":2`, "", 1),
+	} {
+		if _, err := Parse([]byte(text), time.UTC); !protection.Is(err, protection.CodeInvalid) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func archived(t *testing.T, files map[string]string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	for name, text := range files {
+		w, err := z.Create(name)
+		if err == nil {
+			_, err = w.Write([]byte(text))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestParseArchive(t *testing.T) {
+	files := map[string]string{
+		"rule-package.json": `{"lastUpdatedAt":"2026-11-23T12:00:00Z","refreshInterval":60,"rFiles":["r.json"],"riFiles":["i1.json","i2.json"]}`,
+		"r.json":            `[{"name":"r","type":"word","uuid":"u1"}]`,
+		"i1.json":           `[{"ruleUuid":"u1","uuid":"i1","type":"text","value":"a","rating":1},{"ruleUuid":"nobody","uuid":"i3","type":"text","value":"c","rating":1}]`,
+		"i2.json":           `[{"ruleUuid":"u1","uuid":"i2","type":"text","value":"b","rating":1}]`,
+	}
+	c, err := Parse(archived(t, files), time.UTC)
+	if err != nil || len(c.Rules) != 1 || len(c.Rules[0].Items) != 2 {
+		t.Fatalf("%+v, %v", c, err)
+	}
+	delete(files, "i2.json")
+	if _, err := Parse(archived(t, files), time.UTC); !protection.Is(err, protection.CodeInvalid) {
+		t.Errorf("a file is missing: %v", err)
+	}
+}
+
+func TestRefresh(t *testing.T) {
+	key, _ := crypt.GenerateKey()
+	s, err := store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "x.sqlite"), Key: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	project := &protection.Project{UUID: protection.NewUUID(), Name: "p", PublicKey: sign.NewToken(), PrivateKey: sign.NewToken(), StatisticStorageLimit: protection.Forever}
+	if err := s.CreateProject(t.Context(), project); err != nil {
+		t.Fatal(err)
+	}
+	content, hash, asked := valid, Hash([]byte(valid))+"  rules.json\n", ""
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = r.Header.Get("X-mosparo-project-uuid")
+		switch r.URL.Path {
+		case "/rules.json":
+			_, _ = w.Write([]byte(content))
+		case "/rules.json.sha256":
+			_, _ = w.Write([]byte(hash))
+		case "/moved":
+			http.Redirect(w, r, "/rules.json", http.StatusFound)
+		}
+	}))
+	defer web.Close()
+	add := func(kind protection.PackageType, source string) *protection.RulePackage {
+		p := &protection.RulePackage{ProjectID: project.ID, UUID: protection.NewUUID(), Name: source, Source: source, Type: kind, Active: true}
+		if err := s.SavePackage(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	f := &Fetcher{allowLoopback: true}
+	p := add(protection.PackageURL, web.URL+"/rules.json")
+	for i, want := range []Outcome{Imported, TooSoon} {
+		if got, err := f.Refresh(t.Context(), s, project, p, false); got != want || err != nil {
+			t.Errorf("refresh %d: %s, %v, want %s", i+1, got, err, want)
+		}
+	}
+	if got, err := f.Refresh(t.Context(), s, project, p, true); got != UpToDate || err != nil {
+		t.Errorf("forced: %s, %v", got, err)
+	}
+	if asked != project.UUID {
+		t.Errorf("the source was told %q", asked)
+	}
+	set, err := s.LoadRules(t.Context(), project.ID)
+	if err != nil || len(set.Packages) != 1 || len(set.Packages[0].Rules) != 1 || len(set.Packages[0].Rules[0].Items) != 2 {
+		t.Errorf("imported: %+v, %v", set, err)
+	}
+	if _, err := f.Refresh(t.Context(), s, project, add(protection.PackageURL, web.URL+"/moved"), false); err == nil {
+		t.Error("a redirect was followed")
+	}
+	hash = Hash([]byte("other"))
+	if _, err := f.Refresh(t.Context(), s, project, p, true); !protection.Is(err, protection.CodeInvalid) {
+		t.Errorf("a wrong hash: %v", err)
+	}
+	if _, err := (&Fetcher{AllowPrivate: true}).Refresh(t.Context(), s, project, p, true); !protection.Is(err, protection.CodeUnavailable) {
+		t.Errorf("this machine was asked: %v", err)
+	}
+	file := filepath.Join(t.TempDir(), "rules.json")
+	for name, text := range map[string]string{file: content, file + ".sha256": Hash([]byte(content))} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := f.Refresh(t.Context(), s, project, add(protection.PackageFile, file), false); got != Imported || err != nil {
+		t.Errorf("from a file: %s, %v", got, err)
+	}
+	if got, err := f.Refresh(t.Context(), s, project, add(protection.PackageAPI, ""), false); got != Manual || err != nil {
+		t.Errorf("by API: %s, %v", got, err)
+	}
+}
+
+func TestAllowed(t *testing.T) {
+	for address, want := range map[string][2]bool{"127.0.0.1": {false, false}, "::1": {false, false}, "0.0.0.0": {false, false}, "10.1.2.3": {false, true},
+		"192.168.0.1": {false, true}, "169.254.169.254": {false, true}, "100.64.0.1": {false, true}, "fd00::1": {false, true}, "fe80::1": {false, true},
+		"93.184.216.34": {true, true}, "2606:4700::1": {true, true}, "224.0.0.1": {false, false}} {
+		for i, f := range []*Fetcher{{}, {AllowPrivate: true}} {
+			if got := f.allowed(netip.MustParseAddr(address)) == nil; got != want[i] {
+				t.Errorf("%s, private %v: %v", address, f.AllowPrivate, got)
+			}
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(valid))
+	f.Add([]byte("PK\x03\x04"))
+	f.Fuzz(func(_ *testing.T, content []byte) { _, _ = Parse(content, time.UTC) })
+}
