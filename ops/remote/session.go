@@ -152,7 +152,7 @@ func (s *session) kill(ctx context.Context, signal ssh.Signal, pid string, as be
 		}()
 	}
 	select {
-	case <-ended:
+	case <-ended: //nolint:errcheck // that it ended is all that counts
 		return true
 	case <-s.host.conn.dead:
 		return true

@@ -33,7 +33,7 @@ func parseRedis(dsn string) (d redisDSN, err error) {
 	}
 	scheme, rest, ok := strings.Cut(dsn, ":")
 	if !ok || scheme != "redis" && scheme != "rediss" {
-		return d, errors.New("it must begin with redis: or rediss:")
+		return d, errors.New(`it must begin with "redis:" or "rediss:"`)
 	}
 	rest = strings.TrimPrefix(rest, "//")
 	rest, query, _ := strings.Cut(rest, "?")
@@ -228,7 +228,7 @@ func parseMemcached(dsn string) (d memcachedDSN, err error) {
 	}
 	rest, ok := strings.CutPrefix(dsn, "memcached:")
 	if !ok {
-		return d, errors.New("it must begin with memcached:")
+		return d, errors.New(`it must begin with "memcached:"`)
 	}
 	rest = strings.TrimPrefix(rest, "//")
 	place, query, _ := strings.Cut(rest, "?")

@@ -62,7 +62,7 @@ func (f *filesystem) Get(_ context.Context, key string) (php.Value, bool, error)
 		return php.Null, false, nil
 	}
 	if got, err := url.PathUnescape(string(name)); err != nil || got != key {
-		return php.Null, false, nil
+		return php.Null, false, nil //nolint:nilerr // a file of another item is a miss
 	}
 	v, ok := decode(string(value))
 	return v, ok, nil

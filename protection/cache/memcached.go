@@ -52,7 +52,7 @@ func (m *memcachedCache) raw(key string) (string, error) {
 	}
 	raw, err := uncompress(item.Flags, item.Value)
 	if err != nil {
-		return "", nil // as a value that cannot be read
+		return "", nil //nolint:nilerr // a value that cannot be read is a miss
 	}
 	return raw, nil
 }

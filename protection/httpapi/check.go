@@ -98,7 +98,7 @@ func (c *call) metadata() (*php.Array, error) {
 	}
 	v, err := decodeJSON(text)
 	if err != nil || v.Len() == 0 {
-		return nil, nil // mosparo takes what it cannot read for nothing
+		return nil, nil //nolint:nilerr // mosparo takes what it cannot read for nothing
 	}
 	return v.Array(), nil
 }

@@ -103,8 +103,7 @@ func Open(ctx context.Context, o Options) (*Server, error) {
 	}
 	s := &Server{o: o, metrics: newMetrics(o.Version), ended: make(chan error, 2)}
 	if err := s.open(ctx); err != nil {
-		s.release()
-		return nil, err
+		return nil, errors.Join(err, s.release())
 	}
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel
