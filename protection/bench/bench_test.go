@@ -187,7 +187,7 @@ func start(t *testing.T, binary, kind string, m *server.MariaDB, n int) *subject
 }
 
 // fill makes a project with word rules of so many literal items.
-func fill(t *testing.T, o store.Options, s *subject, n int) {
+func fill(t testing.TB, o store.Options, s *subject, n int) {
 	t.Helper()
 	st, err := store.Open(t.Context(), o)
 	if err != nil {

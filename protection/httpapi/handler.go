@@ -223,11 +223,13 @@ func (c *call) api(path string) {
 	if err == nil {
 		v, err = found.action(c)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, errReplied):
+	case err != nil:
 		c.fail(err)
-		return
+	default:
+		c.json(http.StatusOK, v)
 	}
-	c.json(http.StatusOK, v)
 }
 
 // find is the route of a path.
@@ -245,6 +247,9 @@ func (c *call) find(path string) (route, bool) {
 		return route{name: "store-metadata", access: (*call).backend, action: (*call).storeMetadata}, true
 	case "/api/v1/statistic/by-date":
 		return route{name: "statistic", access: (*call).backend, action: (*call).statistic}, true
+	}
+	if rest, ok := strings.CutPrefix(path, packagePath); ok {
+		return findPackageRoute(rest)
 	}
 	return route{}, false
 }
