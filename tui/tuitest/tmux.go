@@ -1,0 +1,203 @@
+// Package tuitest drives whole programs in a real terminal, by tmux, and looks at what they show.
+package tuitest
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// patience bounds the wait for a text to appear.
+const patience = 60 * time.Second
+
+// capturesEnv names the folder in which captures are kept; empty: they are not.
+const capturesEnv = "TUI_CAPTURES"
+
+// Terminal is a terminal of its own with a shell in it. It ends with the test.
+type Terminal struct {
+	t      testing.TB
+	tmux   string
+	socket string
+	dir    string
+	runs   int
+}
+
+// Open starts a terminal of w×h cells with the environment given. Without tmux the test is skipped, and fails where CI=true.
+func Open(t testing.TB, w, h int, env ...string) *Terminal {
+	t.Helper()
+	tmux, err := exec.LookPath("tmux")
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(`tmux is not installed: run "make deps"`)
+		}
+		t.Skip(`tmux is not installed: run "make deps"`)
+	}
+	dir, err := os.MkdirTemp("", "tui-") // a short path: it holds a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := &Terminal{t: t, tmux: tmux, dir: dir, socket: filepath.Join(dir, "s")}
+	t.Cleanup(func() {
+		_ = exec.Command(tmux, "-S", x.socket, "kill-server").Run()
+		_ = os.RemoveAll(dir)
+	})
+	args := []string{"-f", "/dev/null", "new-session", "-d", "-x", strconv.Itoa(w), "-y", strconv.Itoa(h)}
+	for _, e := range append([]string{"PS1=$ ", "TMUX=", "LC_ALL=C.UTF-8"}, env...) {
+		args = append(args, "-e", e)
+	}
+	x.do(append(args, "sh")...)
+	x.do("set-option", "-g", "status", "off")
+	x.do("resize-window", "-x", strconv.Itoa(w), "-y", strconv.Itoa(h))
+	return x
+}
+
+func (x *Terminal) do(args ...string) string {
+	x.t.Helper()
+	cmd := exec.Command(x.tmux, append([]string{"-S", x.socket}, args...)...)
+	cmd.Env = append(os.Environ(), "TMUX=", "LC_ALL=C.UTF-8")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		x.t.Fatalf("tmux %s: %v\n%s", args[0], err, out)
+	}
+	return string(out)
+}
+
+// Run types a command line into the shell, which notes the state of the terminal before and after it.
+func (x *Terminal) Run(argv ...string) {
+	x.t.Helper()
+	x.runs++
+	for i, a := range argv {
+		argv[i] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+	}
+	script := filepath.Join(x.dir, fmt.Sprintf("run%d", x.runs))
+	content := fmt.Sprintf("set -m\nstty -g > %[1]s.before\n%[2]s\necho $? > %[1]s.status\nstty -g > %[1]s.after\n: > %[1]s.done\n", script, strings.Join(argv, " "))
+	if err := os.WriteFile(script, []byte(content), 0o600); err != nil {
+		x.t.Fatal(err)
+	}
+	x.Type(". " + script)
+	x.Keys("Enter")
+}
+
+// Keys presses keys by tmux's names: "Enter", "Escape", "C-c", "x".
+func (x *Terminal) Keys(keys ...string) {
+	x.t.Helper()
+	for _, k := range keys {
+		x.do("send-keys", k)
+	}
+}
+
+// Type types text letter by letter.
+func (x *Terminal) Type(text string) { x.t.Helper(); x.do("send-keys", "-l", text) }
+
+// Paste pastes text as terminals do, in brackets where the program asked for that.
+func (x *Terminal) Paste(text string) {
+	x.t.Helper()
+	file := filepath.Join(x.dir, "paste")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		x.t.Fatal(err)
+	}
+	x.do("load-buffer", file)
+	x.do("paste-buffer", "-p")
+}
+
+// Resize changes the size of the terminal.
+func (x *Terminal) Resize(w, h int) {
+	x.t.Helper()
+	x.do("resize-window", "-x", strconv.Itoa(w), "-y", strconv.Itoa(h))
+}
+
+// Screen is what is shown.
+func (x *Terminal) Screen() string { x.t.Helper(); return x.do("capture-pane", "-p") }
+
+// Wait waits until the screen matches a pattern, and returns it.
+func (x *Terminal) Wait(pattern string) string {
+	x.t.Helper()
+	re := regexp.MustCompile(pattern)
+	var s string
+	x.until(func() bool { s = x.Screen(); return re.MatchString(s) }, func() string { return fmt.Sprintf("%q to appear on\n%s", pattern, s) })
+	return s
+}
+
+func (x *Terminal) until(ok func() bool, what func() string) {
+	x.t.Helper()
+	look := time.NewTicker(50 * time.Millisecond)
+	defer look.Stop()
+	end := time.After(patience)
+	for !ok() {
+		select {
+		case <-look.C:
+		case <-end:
+			x.t.Fatalf("waited in vain for %s", what())
+		}
+	}
+}
+
+// Capture keeps the screen, as text and with its colours, in the folder that TUI_CAPTURES names.
+func (x *Terminal) Capture(name string) {
+	x.t.Helper()
+	dir := os.Getenv(capturesEnv)
+	if dir == "" {
+		return
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		x.t.Fatal(err)
+	}
+	for ext, out := range map[string]string{".txt": x.Screen(), ".ansi": x.do("capture-pane", "-p", "-e")} {
+		if err := os.WriteFile(filepath.Join(dir, name+ext), []byte(out), 0o644); err != nil {
+			x.t.Fatal(err)
+		}
+	}
+}
+
+func (x *Terminal) file(ext string) string {
+	b, _ := os.ReadFile(filepath.Join(x.dir, fmt.Sprintf("run%d.%s", x.runs, ext)))
+	return strings.TrimSpace(string(b))
+}
+
+// Program is the process of the program that runs in the foreground.
+func (x *Terminal) Program() int {
+	x.t.Helper()
+	shell := strings.TrimSpace(x.do("display-message", "-p", "#{pane_pid}"))
+	pid := 0
+	x.until(func() bool {
+		b, _ := os.ReadFile("/proc/" + shell + "/task/" + shell + "/children")
+		pid, _ = strconv.Atoi(strings.TrimSpace(string(b)))
+		return pid > 0
+	}, func() string { return "a program in the shell" })
+	return pid
+}
+
+// Ended waits for the end of the program and returns its exit status. It wants the terminal as it was before.
+func (x *Terminal) Ended() (status string) {
+	x.t.Helper()
+	x.until(func() bool {
+		_, err := os.Stat(filepath.Join(x.dir, fmt.Sprintf("run%d.done", x.runs)))
+		return err == nil
+	}, func() string { return "the end of the program on\n" + x.Screen() })
+	if before, after := x.file("before"), x.file("after"); before == "" || before != after {
+		x.t.Errorf("the terminal was %q before and is %q now", before, after)
+	}
+	if alt := strings.TrimSpace(x.do("display-message", "-p", "#{alternate_on}#{cursor_flag}")); alt != "01" {
+		x.t.Errorf("alternate screen and cursor are %q, not 01", alt)
+	}
+	return x.file("status")
+}
+
+// Until waits for a condition outside of the screen.
+func (x *Terminal) Until(what string, ok func() bool) {
+	x.t.Helper()
+	x.until(ok, func() string { return what + " on\n" + x.Screen() })
+}
+
+// Stopped reports whether the program is stopped, as by Ctrl-Z.
+func Stopped(pid int) bool {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, rest, _ := strings.Cut(string(b), ") ")
+	return strings.HasPrefix(rest, "T")
+}
