@@ -31,24 +31,13 @@ const framesPerSecond = 20
 // Run shows the model until the operator leaves, the context ends or Stop is closed. The terminal is as it was afterwards,
 // also after a panic in the program, which is an error then. An operation that still runs is aborted and waited for.
 func Run(ctx context.Context, m *Model, t Terminal) error {
-	stops := make(chan os.Signal, 1)
 	p := tea.NewProgram(m, tea.WithContext(ctx), tea.WithInput(t.In), tea.WithOutput(t.Out), tea.WithEnvironment(t.Env), tea.WithFPS(framesPerSecond),
-		tea.WithoutSignalHandler(), tea.WithFilter(func(_ tea.Model, msg tea.Msg) tea.Msg {
-			switch msg.(type) {
-			case tea.SuspendMsg:
-				signal.Stop(stops) // so that the program can stop itself once the terminal was handed back
-			case tea.ResumeMsg:
-				signal.Notify(stops, syscall.SIGTSTP)
-			}
-			return msg
-		}))
+		tea.WithoutSignalHandler())
 	if t.Restore != nil {
 		t.Restore(func() { _ = p.ReleaseTerminal() })
 	}
 	done := make(chan struct{})
-	signal.Notify(stops, syscall.SIGTSTP)
-	defer signal.Stop(stops)
-	go watchSignals(p, stops, t.Stop, done)
+	go watchSignals(p, t.Stop, done)
 	_, err := p.Run()
 	close(done)
 	m.runner.finish(t.Err)
@@ -66,10 +55,12 @@ type stopMsg struct{}
 
 // watchSignals turns what comes from outside into messages: a hangup or a closed stop ends the program, a stop signal hands
 // the terminal back first.
-func watchSignals(p *tea.Program, stops <-chan os.Signal, stop, done <-chan struct{}) {
-	hangups := make(chan os.Signal, 1)
+func watchSignals(p *tea.Program, stop, done <-chan struct{}) {
+	hangups, stops := make(chan os.Signal, 1), make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
+	signal.Notify(stops, syscall.SIGTSTP)
 	defer signal.Stop(hangups)
+	defer signal.Stop(stops)
 	for {
 		select {
 		case <-stop:
@@ -87,6 +78,18 @@ func watchSignals(p *tea.Program, stops <-chan os.Signal, stop, done <-chan stru
 
 // suspendMsg asks to suspend, as the key does.
 type suspendMsg struct{}
+
+// stopSelf stops the process group as Ctrl-Z does in a shell, between handing the terminal back and taking it again. It is
+// SIGSTOP and not SIGTSTP since that is caught here, and the Go runtime does not give its default action back.
+type stopSelf struct{}
+
+// Run returns when the program was continued.
+func (stopSelf) Run() error { return syscall.Kill(0, syscall.SIGSTOP) }
+
+// SetStdin, SetStdout and SetStderr make it a tea.ExecCommand; it has no use for them.
+func (stopSelf) SetStdin(io.Reader)  {}
+func (stopSelf) SetStdout(io.Writer) {}
+func (stopSelf) SetStderr(io.Writer) {}
 
 // finish aborts the operation that still runs, if any, and waits for its end.
 func (r *runner) finish(told io.Writer) {

@@ -139,7 +139,7 @@ func (p planner) quiet(sink ops.Sink) *session {
 		o.Log = a.log
 	}
 	a.printer = output.New(o)
-	return &session{app: a, deployment: p.s.deployment, nodes: p.s.nodes, hosts: p.s.hosts}
+	return &session{app: a, deployment: p.s.deployment, nodes: p.s.nodes, hosts: p.s.hosts, stop: a.stop}
 }
 
 // apply makes the Apply of a proposal: do gets a session that tells sink what happens and ends when stop is closed.
