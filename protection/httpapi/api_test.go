@@ -397,3 +397,5 @@ func TestHealthTells(t *testing.T) {
 		t.Errorf("a draining server still serves: %v", got)
 	}
 }
+
+func base64Text(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
