@@ -37,7 +37,8 @@ func newDemo(a *app) *cobra.Command {
 balancer and a cache in one process, on loopback. Then it runs the commands an operator would type, one after the other:
 deploy, sync, env push, cron plan, check, a second release and a rollback.
 
-What serves the pages is a small stand-in for mosparo that needs no PHP. Everything else is what runs on real machines.`,
+The nodes run mosparo's protection core in Go (as "mosparoctl serve" does) behind a small stand-in for PHP that serves the
+deployed release. Everything else is what runs on real machines.`,
 		Example: `  mosparoctl demo
   mosparoctl demo --dir /tmp/demo --hold   # then: mosparoctl -i /tmp/demo/mosparo.yaml check`,
 		Annotations: exits(),
@@ -87,7 +88,7 @@ func runDemo(ctx context.Context, a *app, o demoOptions) (err error) {
 	}
 	defer func() { err = errors.Join(err, remove()) }()
 	d.say("Building a deployment of three nodes, a balancer and a cache in %s", d.dir)
-	if d.lab, err = lab.Start(lab.Options{Dir: d.dir, Console: d.self}); err != nil {
+	if d.lab, err = lab.Start(ctx, lab.Options{Dir: d.dir, Console: d.self}); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.lab.Close()) }()
@@ -138,6 +139,7 @@ func (d *demo) run(ctx context.Context) error {
 		{say: "Deploy a first release: each node is drained at the balancer, switched, checked, and put back.",
 			args: []string{"deploy", d.source(demoFirst), "--yes"}},
 		{do: d.visit},
+		{do: func() error { return d.visitors(ctx) }},
 		{say: "The same deploy again finds nothing to do.", args: []string{"deploy", d.source(demoFirst), "--yes"}},
 		{say: "An administrator saves a design on the admin node. The others don't have it yet; sync brings it to them.",
 			do:   func() error { return os.WriteFile(edited, []byte(".mosparo { color: rebeccapurple }\n"), 0o644) },
@@ -211,6 +213,25 @@ func (d *demo) visit() error {
 			return fmt.Errorf("visit the balancer: %s: %s %w", res.Status, body, err)
 		}
 		fmt.Fprintf(d.app.stdout, "  %s", body)
+	}
+	return nil
+}
+
+// visitors sends two forms through the balancer: each step of one may meet another node.
+func (d *demo) visitors(ctx context.Context) error {
+	d.say("Two visitors send a form through the balancer; the nodes share database, keys and cache:")
+	for _, v := range []struct {
+		message string
+		want    bool
+	}{{"Good morning, do you have a free table?", true}, {"Best online " + lab.SpamWord, false}} {
+		got, err := d.lab.Visit(ctx, v.message)
+		if err != nil {
+			return fmt.Errorf("send a form: %w", err)
+		}
+		if got.Accepted != v.want {
+			return fmt.Errorf("the form %q was accepted: %t, which is wrong", v.message, got.Accepted)
+		}
+		fmt.Fprintf(d.app.stdout, "  %-9s %q (steps on %s)\n", map[bool]string{true: "accepted", false: "refused"}[got.Accepted], v.message, strings.Join(got.Nodes, ", "))
 	}
 	return nil
 }

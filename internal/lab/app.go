@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -21,6 +23,7 @@ type app struct {
 	node, current string
 	listener      net.Listener
 	server        *http.Server
+	mux           *http.ServeMux
 }
 
 func startApp(node, current string) (*app, error) {
@@ -28,16 +31,28 @@ func startApp(node, current string) (*app, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &app{node: node, current: current, listener: l}
-	mux := http.NewServeMux()
+	a := &app{node: node, current: current, listener: l, mux: http.NewServeMux()}
+	mux := a.mux
 	mux.HandleFunc("GET /api/v1/health/check", a.health)
-	mux.HandleFunc("GET /{$}", a.home)
-	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("/{$}", a.home)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		http.FileServerFS(os.DirFS(filepath.Join(current, "public"))).ServeHTTP(w, r)
 	})
 	a.server = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = a.server.Serve(l) }()
 	return a, nil
+}
+
+// serveCore passes what the protection core answers on to it.
+func (a *app) serveCore(core *url.URL) {
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(core)
+		r.Out.Header["X-Forwarded-For"] = r.In.Header["X-Forwarded-For"] // from the balancer, with the visitor's address
+		r.Out.Host = r.In.Host
+	}}
+	for _, path := range []string{"/api/v1/frontend/", "/api/v1/verification/", "/api/v1/statistic/", "/resources/", "/build/"} {
+		a.mux.Handle(path, proxy)
+	}
 }
 
 func (a *app) addr() string { return a.listener.Addr().String() }

@@ -16,6 +16,9 @@ import (
 	"time"
 )
 
+// nodeHeader names in each reply the node that gave it.
+const nodeHeader = "X-Lab-Node"
+
 // backendName is the balancer's only backend.
 const backendName = "mosparo"
 
@@ -98,7 +101,7 @@ func (b *Balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		s.sessions.Add(1)
 		defer s.sessions.Add(-1)
-		w.Header().Set("X-Lab-Node", s.name)
+		w.Header().Set(nodeHeader, s.name)
 		s.proxy.ServeHTTP(w, r)
 		return
 	}

@@ -1,9 +1,11 @@
 // Package lab builds a whole mosparo deployment on this machine, without root and without any server installed: nodes with
 // SSH and SFTP in this process, each with a folder of its own, a balancer with HAProxy's runtime API, a cache that speaks
-// redis' protocol, and on each node a small stand-in for mosparo that serves the release it finds at "current".
+// redis' protocol, and on each node
+// the protection core behind a small stand-in for PHP that serves the release it finds at "current".
 package lab
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -11,10 +13,13 @@ import (
 	"path/filepath"
 	"strings"
 	"text/template"
+	"time"
 
 	"github.com/alicebob/miniredis/v2"
 
 	"github.com/mosparoctl/mosparoctl/ops/remote/remotetest"
+	"github.com/mosparoctl/mosparoctl/protection"
+	"github.com/mosparoctl/mosparoctl/protection/server"
 )
 
 // Options say what to build.
@@ -31,6 +36,7 @@ type Lab struct {
 	Nodes     []*Node
 
 	dir      string
+	project  *protection.Project
 	balancer *Balancer
 	cache    *miniredis.Miniredis
 }
@@ -41,12 +47,13 @@ type Node struct {
 	Root string // its mosparo root
 	URL  string // of its own web server
 
-	ssh *remotetest.Server
-	app *app
+	ssh  *remotetest.Server
+	app  *app
+	core *server.Server
 }
 
 // Start builds a lab and starts it.
-func Start(o Options) (_ *Lab, err error) {
+func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	if o.Nodes == 0 {
 		o.Nodes = 3
 	}
@@ -70,6 +77,9 @@ func Start(o Options) (_ *Lab, err error) {
 		knownHosts.WriteString(n.ssh.KnownHosts())
 	}
 	if l.balancer, err = startBalancer(l.Nodes); err != nil {
+		return nil, err
+	}
+	if err := l.startCores(ctx); err != nil {
 		return nil, err
 	}
 	l.URL = "http://" + l.balancer.Addr()
@@ -110,8 +120,13 @@ func (l *Lab) Close() error {
 	if l.balancer != nil {
 		errs = append(errs, l.balancer.Close())
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
 	for _, n := range l.Nodes {
 		errs = append(errs, n.app.close(), n.ssh.Close())
+		if n.core != nil {
+			errs = append(errs, n.core.Close(ctx))
+		}
 	}
 	if l.cache != nil {
 		l.cache.Close()

@@ -15,6 +15,9 @@ const (
 	packageFiles   = 12
 )
 
+// encryptionKey is the key of every lab; what it protects is gone with the lab.
+var encryptionKey = strings.Repeat("1ab", 21) + "f"
+
 // WriteSource writes a tree that is laid out as a release of mosparo, with code of no use, to dir. Two versions differ in a
 // few files only, as real ones do.
 func WriteSource(dir, version string) error {
@@ -62,7 +65,7 @@ func seedConfig(root string) error {
 		{"mosparo_installed_version", envfile.StringValue("1.5.3")},
 		{"mosparo_assets_version", envfile.StringValue("labAssets01")},
 		{"mosparo_name", envfile.StringValue("lab")},
-		{"encryption_key", envfile.StringValue(strings.Repeat("1ab", 21) + "f")},
+		{"encryption_key", envfile.StringValue(encryptionKey)},
 		{"secret", envfile.StringValue(strings.Repeat("5ec", 21) + "f")},
 		{"database_system", envfile.StringValue("mysql")},
 		{"database_driver", envfile.StringValue("pdo_mysql")},
