@@ -47,6 +47,7 @@ func commands(a *app) []*cobra.Command {
 		newSecurity(a),
 		newRule(a),
 		newProject(a),
+		newPackage(a),
 		newTUI(a),
 		newVersion(a),
 		newDemo(a),
