@@ -83,8 +83,17 @@ type suspendMsg struct{}
 // SIGSTOP and not SIGTSTP since that is caught here, and the Go runtime does not give its default action back.
 type stopSelf struct{}
 
-// Run returns when the program was continued.
-func (stopSelf) Run() error { return syscall.Kill(0, syscall.SIGSTOP) }
+// Run returns when the program was continued. It waits for that signal, since the stop reaches other threads first.
+func (stopSelf) Run() error {
+	continued := make(chan os.Signal, 1)
+	signal.Notify(continued, syscall.SIGCONT)
+	defer signal.Stop(continued)
+	if err := syscall.Kill(0, syscall.SIGSTOP); err != nil {
+		return err
+	}
+	<-continued
+	return nil
+}
 
 // SetStdin, SetStdout and SetStderr make it a tea.ExecCommand; it has no use for them.
 func (stopSelf) SetStdin(io.Reader)  {}
