@@ -12,6 +12,7 @@ import (
 	"github.com/mosparoctl/mosparoctl/protection/cache"
 	"github.com/mosparoctl/mosparoctl/protection/config"
 	"github.com/mosparoctl/mosparoctl/protection/crypt"
+	"github.com/mosparoctl/mosparoctl/protection/rulepackage"
 	"github.com/mosparoctl/mosparoctl/protection/store"
 )
 
@@ -99,6 +100,8 @@ func FromConfig(c *config.Config, dataDir, appDir string) Options {
 		ShareStyles:    c.PreparedCSS,
 		AppDir:         appDir,
 		Cleanup:        c.Cleanup,
+		WebCron: WebCron{Active: c.WebCron.Active, Key: c.WebCron.Key, Interval: c.WebCron.Interval, AllowList: strings.Join(c.WebCronAllowList, "\n"),
+			Packages: rulepackage.Fetcher{AllowPrivate: c.PackagesFromPrivate, Redirects: c.PackageRedirects}},
 	}}
 	if dataDir != "" && o.Cache.Path == "" && (o.Cache.Adapter == "" || o.Cache.Adapter == "filesystem") {
 		// Not the folder that all mosparo installations of a machine share.

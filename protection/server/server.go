@@ -55,7 +55,7 @@ type Settings struct {
 	GeoIPDir       string // folder of GeoLite2-ASN.mmdb and GeoLite2-Country.mmdb, empty: no GeoIP
 	Cleanup        cleanup.Settings
 	NoCleanup      bool
-	WebCron        http.Handler
+	WebCron        WebCron
 }
 
 // Timeouts and sizes that hold for every connection. With MaxConns connections, headers take at most MaxConns × 32 KB;
@@ -176,7 +176,7 @@ func (s *Server) configure(set Settings) error {
 	}
 	o := httpapi.Options{Store: s.store, Projects: s.projects, Messages: messages, Health: s.health.state, Proxies: proxies,
 		ForwardedFor: set.ForwardedFor, APIAllowList: set.APIAllowList, HealthAllow: set.HealthAllow, BypassHealth: set.BypassHealth,
-		MaxBody: set.MaxBody, Resources: resources, WebCron: set.WebCron, Log: s.o.Log, Observe: s.metrics.request,
+		MaxBody: set.MaxBody, Resources: resources, WebCron: s.webCron(set), Log: s.o.Log, Observe: s.metrics.request,
 		CutOff: func(n int) { s.metrics.cutOff.Add(float64(n)) }}
 	var reader *geoip.Reader
 	if set.GeoIPDir != "" {
@@ -189,6 +189,11 @@ func (s *Server) configure(set Settings) error {
 	s.mu.Unlock()
 	s.handler.Store(httpapi.New(o))
 	return nil
+}
+
+// webCron is the handler of the web cron job. Interval and lock start anew with it.
+func (s *Server) webCron(set Settings) http.Handler {
+	return &webCron{server: s, set: set.WebCron, cleaner: cleanup.New(s.store, s.store, s.cache, set.Cleanup, s.store.Location(), s.o.Log)}
 }
 
 func (s *Server) reloadGeoIP(r *geoip.Reader) {

@@ -1,0 +1,118 @@
+package server
+
+import (
+	"context"
+	"crypto/subtle"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/mosparoctl/mosparoctl/protection/cleanup"
+	"github.com/mosparoctl/mosparoctl/protection/httpapi"
+	"github.com/mosparoctl/mosparoctl/protection/rulepackage"
+	"github.com/mosparoctl/mosparoctl/protection/security"
+)
+
+// WebCron is the cron job that is triggered over HTTP, for hosts without a scheduler of their own.
+type WebCron struct {
+	Active    bool
+	Key       string
+	Interval  time.Duration // between two runs on this node
+	AllowList string        // addresses that may trigger it, empty: all
+	Packages  rulepackage.Fetcher
+}
+
+// webCronFor is how long a run may take, as long as PHP's default max_execution_time.
+const webCronFor = 30 * time.Second
+
+// webCron answers the trigger. Interval and lock hold for this node, as they do on a PHP node.
+type webCron struct {
+	server  *Server
+	set     WebCron
+	cleaner *cleanup.Cleaner
+
+	mu      sync.Mutex
+	running bool
+	next    time.Time
+}
+
+func (w *webCron) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	answer := func(status int) {
+		rw.Header().Set("Content-Type", "text/plain; charset=UTF-8")
+		rw.Header().Set("Cache-Control", "no-cache, private")
+		rw.WriteHeader(status)
+		if status == http.StatusOK {
+			_, _ = rw.Write([]byte("200 OK"))
+		}
+	}
+	key := r.URL.Query().Get("key")
+	ip := httpapi.ClientIP(r.Context())
+	switch {
+	case strings.TrimSpace(w.set.AllowList) != "" && !security.Listed(w.set.AllowList, ip):
+		answer(http.StatusForbidden)
+	case key == "":
+		answer(http.StatusBadRequest)
+	case !w.set.Active || w.set.Key == "":
+		answer(http.StatusForbidden)
+	case subtle.ConstantTimeCompare([]byte(key), []byte(w.set.Key)) != 1:
+		answer(http.StatusUnauthorized)
+	default:
+		if status := w.begin(); status != http.StatusOK {
+			answer(status)
+			return
+		}
+		defer w.end()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), webCronFor)
+		defer cancel()
+		w.work(ctx)
+		answer(http.StatusOK)
+	}
+}
+
+func (w *webCron) begin() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch now := time.Now(); {
+	case w.running:
+		return http.StatusTooManyRequests
+	case now.Before(w.next):
+		return http.StatusTooEarly
+	default:
+		w.running, w.next = true, now.Add(w.set.Interval)
+		return http.StatusOK
+	}
+}
+
+func (w *webCron) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.running = false
+}
+
+// work cleans up and refreshes packages. What fails is logged and stops nothing else.
+func (w *webCron) work(ctx context.Context) {
+	log, s := w.server.o.Log, w.server.store
+	if _, err := w.cleaner.Run(ctx, cleanup.WebCron(webCronFor)); err != nil {
+		log.Warn("the web cron job could not clean up", "error", err)
+	}
+	all, err := s.Projects(ctx)
+	if err != nil {
+		log.Warn("the web cron job could not refresh rule packages", "error", err)
+		return
+	}
+	for i := range all {
+		packages, err := s.Packages(ctx, all[i].ID)
+		if err != nil {
+			log.Warn("the web cron job could not read rule packages", "project", all[i].ID, "error", err)
+			continue
+		}
+		for j := range packages {
+			if p := &packages[j]; p.Active {
+				if _, err := w.set.Packages.Refresh(ctx, s, &all[i], p, false); err != nil {
+					log.Warn("a rule package could not be refreshed", "project", all[i].ID, "package", p.ID, "error", err)
+				}
+			}
+		}
+	}
+}
