@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -206,8 +208,8 @@ func TestAMillionRandomKeys(t *testing.T) {
 	t.Logf("%d keys in a confirmation, %d in a plan, %d quits", dialogs, plans, r.quits)
 }
 
-// loop runs a model as bubbletea does, in a bubble of fake time, until ctx ends.
-func loop(ctx context.Context, m *Model) {
+// loop runs a model as bubbletea does, in a bubble of fake time, until ctx ends. mu is held during each Update.
+func loop(ctx context.Context, m *Model, mu *sync.Mutex) {
 	msgs := make(chan tea.Msg)
 	var run func(cmd tea.Cmd)
 	run = func(cmd tea.Cmd) {
@@ -232,7 +234,9 @@ func loop(ctx context.Context, m *Model) {
 	for {
 		select {
 		case msg := <-msgs:
+			mu.Lock()
 			_, cmd := m.Update(msg)
+			mu.Unlock()
 			run(cmd)
 		case <-ctx.Done():
 			return
@@ -245,9 +249,9 @@ func TestPollingKeepsTheIntervalAndMarksWhatIsStale(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		w := newWorld(false)
 		w.now = time.Now
-		hangs := false
+		var hangs atomic.Bool
 		w.node = func(ctx context.Context, name string) error {
-			if hangs && name == "app3" {
+			if hangs.Load() && name == "app3" {
 				<-ctx.Done()
 				return ctx.Err()
 			}
@@ -256,33 +260,44 @@ func TestPollingKeepsTheIntervalAndMarksWhatIsStale(t *testing.T) {
 		m := New(ctx, Services{Deployment: w.d, Reader: w, Planner: w}, Options{})
 		m.w, m.h = 120, 40
 		done := make(chan struct{})
-		go func() { loop(ctx, m); close(done) }()
+		var mu sync.Mutex
+		go func() { loop(ctx, m, &mu); close(done) }()
+		screen := func() string {
+			mu.Lock()
+			defer mu.Unlock()
+			return m.plainText()
+		}
+		reads := func(what string) int {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return w.reads[what]
+		}
 		wait := func(d time.Duration) { time.Sleep(d); synctest.Wait() }
 		wait(10 * time.Minute)
 		for _, what := range []string{"checks", "node app1", "node app2", "node app3"} {
 			// 20 intervals in ten minutes, and the first one at once.
-			if got := w.reads[what]; got < 15 || got > 21 {
+			if got := reads(what); got < 15 || got > 21 {
 				t.Errorf("%s was read %d times in 10 minutes at an interval of 30s", what, got)
 			}
 		}
-		if s := m.plainText(); strings.Contains(s, "~") || strings.Contains(s, "stale") {
+		if s := screen(); strings.Contains(s, "~") || strings.Contains(s, "stale") {
 			t.Errorf("fresh figures are marked as stale:\n%s", s)
 		}
-		hangs = true
-		before := w.reads["node app1"]
-		asked := w.reads["node app3"]
+		hangs.Store(true)
+		before := reads("node app1")
+		asked := reads("node app3")
 		wait(80 * time.Second)
-		if got := w.reads["node app1"] - before; got < 2 {
+		if got := reads("node app1") - before; got < 2 {
 			t.Errorf("a node that hangs holds the others up: app1 was read %d times in 80s", got)
 		}
-		if got := w.reads["node app3"] - asked; got > 1 {
+		if got := reads("node app3") - asked; got > 1 {
 			t.Errorf("a node that hangs was asked %d times more", got)
 		}
-		if s := m.plainText(); !strings.Contains(s, "app3  1.5.4 ~1m") {
+		if s := screen(); !strings.Contains(s, "app3  1.5.4 ~1m") {
 			t.Errorf("the figures of a hanging node are not marked:\n%s", s)
 		}
 		wait(3 * time.Minute)
-		if s := m.plainText(); !strings.Contains(s, "no answer for") {
+		if s := screen(); !strings.Contains(s, "no answer for") {
 			t.Errorf("a node that does not answer is not told:\n%s", s)
 		}
 		cancel()

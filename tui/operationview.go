@@ -61,7 +61,7 @@ func (m *Model) viewPlan(w int) []line {
 		out = append(out, text(good, " ✓ nothing to do"))
 	} else {
 		out = append(out, line{{dim, fmt.Sprintf(" %s in %s on %s. ", plural(p.Plan.Steps(), "step"), plural(len(p.Plan.Waves), "wave"), plural(len(p.Plan.Nodes()), "node"))},
-			{accent, "⏎"}, {dim, " starts it, after its name was typed"}})
+			{accent, "⏎"}, {dim, " starts it, after the deployment's name was typed"}})
 	}
 	for _, n := range p.Notes {
 		out = append(out, indent(" ", wrap(caution, "! "+m.svc.Redact(n), max(w-2, 1)))...)
@@ -92,11 +92,11 @@ func (m *Model) viewPlan(w int) []line {
 // change draws one change, with its diff below it.
 func (m *Model) change(c ops.Change, w int) []line {
 	detail := strings.TrimRight(m.svc.Redact(c.Detail), "\n")
-	l := line{{plain, blanks(15)}, {actionStyle(c.Action), c.Action}, {plain, " " + c.Path}}
+	l := line{{plain, blanks(17)}, {actionStyle(c.Action), c.Action}, {plain, " " + c.Path}}
 	if !strings.Contains(detail, "\n") {
 		return []line{append(l, span{dim, "  " + detail})}
 	}
-	return append([]line{l}, diffLines(detail, min(17, w/4))...)
+	return append([]line{l}, diffLines(detail, min(19, w/4))...)
 }
 
 func actionStyle(action string) style {

@@ -138,7 +138,7 @@ func (x *Terminal) until(ok func() bool, what func() string) {
 	}
 }
 
-// Capture keeps the screen, as text and with its colours, in the folder that TUI_CAPTURES names.
+// Capture keeps the screen, as text, with its colours and as a web page, in the folder that TUI_CAPTURES names.
 func (x *Terminal) Capture(name string) {
 	x.t.Helper()
 	dir := os.Getenv(capturesEnv)
@@ -148,7 +148,8 @@ func (x *Terminal) Capture(name string) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		x.t.Fatal(err)
 	}
-	for ext, out := range map[string]string{".txt": x.Screen(), ".ansi": x.do("capture-pane", "-p", "-e")} {
+	coloured := x.do("capture-pane", "-p", "-e")
+	for ext, out := range map[string]string{".txt": x.Screen(), ".ansi": coloured, ".html": HTML(name, coloured)} {
 		if err := os.WriteFile(filepath.Join(dir, name+ext), []byte(out), 0o644); err != nil {
 			x.t.Fatal(err)
 		}
