@@ -171,7 +171,7 @@ func TestAllowLists(t *testing.T) {
 			t.Errorf("%s: %d %s", ip, res.StatusCode, text)
 		}
 	}
-	if res, _ := a.do("GET", "/api/v1/health/check", "", "X-Forwarded-For", "8.8.8.8"); res.StatusCode != 404 {
+	if res, _ := a.do("GET", "/api/v1/health/check", "", "X-Forwarded-For", "8.8.8.8"); res.StatusCode != http.StatusNotFound {
 		t.Errorf("health from elsewhere: %s", res.Status)
 	}
 }
@@ -282,21 +282,21 @@ func TestResources(t *testing.T) {
 	for path, want := range map[string]string{"/build/mosparo-frontend.js": "text/javascript", "/build/mosparo-frontend.css": "text/css", "/resources/logo.svg?fc=1&pcs=d": "image/svg+xml", sheet: "text/css"} {
 		for range 2 { // made, then from the cache
 			res, text := a.do("GET", path, "")
-			if res.StatusCode != 200 || !strings.HasPrefix(res.Header.Get("Content-Type"), want) || res.Header.Get("Access-Control-Allow-Origin") != "*" || len(text) < 100 {
+			if res.StatusCode != http.StatusOK || !strings.HasPrefix(res.Header.Get("Content-Type"), want) || res.Header.Get("Access-Control-Allow-Origin") != "*" || len(text) < 100 {
 				t.Errorf("%s: %s %s, %d bytes", path, res.Status, res.Header.Get("Content-Type"), len(text))
 			}
 		}
 	}
 	for _, path := range []string{"/resources/" + a.project.UUID + ".css", "/resources/" + a.project.UUID + "/old.css"} {
-		if res, _ := a.do("GET", path, ""); res.StatusCode != 307 || res.Header.Get("Location") != a.base+sheet {
+		if res, _ := a.do("GET", path, ""); res.StatusCode != http.StatusTemporaryRedirect || res.Header.Get("Location") != a.base+sheet {
 			t.Errorf("%s: %s to %s", path, res.Status, res.Header.Get("Location"))
 		}
 	}
-	if res, text := a.do("GET", "/resources/"+a.project.UUID+"/url", "", "X-Forwarded-Proto", "https", "X-Forwarded-Host", "spam.example.org"); res.StatusCode != 200 || text != "https://spam.example.org"+sheet {
+	if res, text := a.do("GET", "/resources/"+a.project.UUID+"/url", "", "X-Forwarded-Proto", "https", "X-Forwarded-Host", "spam.example.org"); res.StatusCode != http.StatusOK || text != "https://spam.example.org"+sheet {
 		t.Errorf("url: %s %s", res.Status, text)
 	}
 	for _, path := range []string{"/resources/unknown.css", "/resources/", "/resources/a/b/c.css", "/build/../etc/passwd", "/"} {
-		if res, _ := a.do("GET", path, ""); res.StatusCode != 404 {
+		if res, _ := a.do("GET", path, ""); res.StatusCode != http.StatusNotFound {
 			t.Errorf("%s: %s", path, res.Status)
 		}
 	}
@@ -379,18 +379,18 @@ func TestRulePackages(t *testing.T) {
 	if got != `{"result":true,"errors":["Task data not valid: store_rule; Data: {\u0022name\u0022:\u0022n\u0022}","Rule not available: u9"]}` {
 		t.Error(got)
 	}
-	if res, text := a.signed("POST", base+"batch", "", php.Null, obj()); res.StatusCode != 400 || text != `{"result":false,"error":true,"errorMessage":"Tasks undefined."}` {
+	if res, text := a.signed("POST", base+"batch", "", php.Null, obj()); res.StatusCode != http.StatusBadRequest || text != `{"result":false,"error":true,"errorMessage":"Tasks undefined."}` {
 		t.Error(res.Status, text)
 	}
 }
 
 func TestHealthTells(t *testing.T) {
 	a := start(t, nil)
-	if res, text := a.do("GET", "/api/v1/health/check", ""); res.StatusCode != 200 && res.StatusCode != 503 {
+	if res, text := a.do("GET", "/api/v1/health/check", ""); res.StatusCode != http.StatusOK && res.StatusCode != http.StatusServiceUnavailable {
 		t.Error(res.Status, text)
 	}
 	a.server.Drain()
-	if res, text := a.do("GET", "/api/v1/health/check", ""); res.StatusCode != 503 || !strings.Contains(text, `"databaseStatus":"draining"`) {
+	if res, text := a.do("GET", "/api/v1/health/check", ""); res.StatusCode != http.StatusServiceUnavailable || !strings.Contains(text, `"databaseStatus":"draining"`) {
 		t.Error(res.Status, text)
 	}
 	if got := a.form("/api/v1/frontend/request-submit-token", url.Values{"pageTitle": {"x"}, "pageUrl": {"y"}}); got["submitToken"] == nil {

@@ -44,7 +44,7 @@ func (zeros) Read(b []byte) (int, error) {
 func TestLargeBodies(t *testing.T) {
 	a := start(t, nil)
 	send := func(length int64, body io.Reader) int {
-		req, err := http.NewRequestWithContext(t.Context(), "POST", a.base+tokenPath, body)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, a.base+tokenPath, body)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -279,7 +279,7 @@ func TestPanic(t *testing.T) {
 	var log bytes.Buffer
 	h, f, _ := handler(t, &log)
 	f.panics = true
-	req := httptest.NewRequest("POST", tokenPath, strings.NewReader("publicKey=pubkey"))
+	req := httptest.NewRequest(http.MethodPost, tokenPath, strings.NewReader("publicKey=pubkey"))
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Accept", "application/json")
 	w := httptest.NewRecorder()
@@ -302,7 +302,7 @@ func FuzzRequest(f *testing.F) {
 		f.Add("POST", path, "multipart/form-data; boundary=X", "*/*", "--X\r\nContent-Disposition: form-data; name=\"publicKey\"\r\n\r\npubkey\r\n--X--\r\n", "", "")
 	}
 	f.Fuzz(func(t *testing.T, method, path, kind, accept, body, language, origin string) {
-		req := httptest.NewRequest("POST", "/", strings.NewReader(body))
+		req := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
 		req.Method, req.URL = method, &url.URL{Path: path, RawQuery: language}
 		req.Header = http.Header{"Content-Type": {kind}, "Accept": {accept}, "Accept-Language": {language}, "Origin": {origin}, "User-Agent": {origin},
 			"X-Forwarded-For": {language}, "Authorization": {accept}}
