@@ -147,7 +147,7 @@ func TestOddForms(t *testing.T) {
 		}
 	}
 	many := url.Values{"publicKey": {"pubkey"}, "pageTitle": {"x"}, "pageUrl": {"y"}}.Encode() + strings.Repeat("&a[]=1", 10_000)
-	if res, text := a.do("POST", tokenPath, many, "Content-Type", "application/x-www-form-urlencoded"); res.StatusCode != 200 {
+	if res, text := a.do("POST", tokenPath, many, "Content-Type", "application/x-www-form-urlencoded"); res.StatusCode != http.StatusOK {
 		t.Errorf("10,000 parameters: %s %s", res.Status, text)
 	}
 	for _, name := range []string{"pageTitle", "pageUrl", "formActionUrl", "formId", "language", "htmlLanguage"} {
@@ -325,7 +325,7 @@ func FuzzFormData(f *testing.F) {
 			t.Fatal(err)
 		}
 		send := func(path, kind, body string, headers ...string) map[string]any {
-			req := httptest.NewRequest("POST", path, strings.NewReader(body))
+			req := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
 			req.Header.Set("Content-Type", kind)
 			for i := 0; i < len(headers); i += 2 {
 				req.Header.Set(headers[i], headers[i+1])
