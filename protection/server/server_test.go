@@ -234,7 +234,7 @@ func TestWebCron(t *testing.T) {
 // Close lets a request in flight end.
 func TestCloseDrains(t *testing.T) {
 	o := options(t)
-	o.DrainTime = 200 * time.Millisecond
+	o.DrainTime = 2 * time.Second
 	s := open(t, o)
 	eventually(t, "ready", s.Ready)
 	closed := make(chan error, 1)
