@@ -54,7 +54,7 @@ vectors: ## replay the recorded replies of mosparo 1.5.4 against serve
 
 .PHONY: bench-serve
 bench-serve: ## measure serve: flows, CPU, latency, memory; takes minutes
-	@set -o pipefail; go test ./protection/bench -run TestServe -count=1 -timeout 60m -v -args -serve | grep -v '^=== '
+	@set -o pipefail; go test -tags bench ./protection/bench -run TestServe -count=1 -timeout 60m -v | grep -v '^=== '
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (20s)

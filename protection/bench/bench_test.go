@@ -1,5 +1,5 @@
-// Package bench measures the protection core as a whole: real server processes, a real MariaDB with durable commits, and
-// a load generator on the same machine. "make bench-serve" runs it; docs/benchmarks.md holds figures.
+//go:build bench
+
 package bench
 
 import (
@@ -34,7 +34,6 @@ import (
 )
 
 var (
-	run      = flag.Bool("serve", false, "measure serve; takes minutes")
 	items    = flag.String("items", "10,10000,1000000", "numbers of rule items")
 	clients  = flag.String("clients", "1,16,256", "numbers of clients at once")
 	duration = flag.Duration("for", 4*time.Second, "time of one measurement of a cell; each cell is measured twice")
@@ -64,9 +63,6 @@ type result struct {
 
 // TestServe measures and prints a table. Subjects take turns, so that what else the machine does hits all of them.
 func TestServe(t *testing.T) {
-	if !*run {
-		t.Skip("make bench-serve runs it")
-	}
 	binary := filepath.Join(t.TempDir(), "mosparoctl")
 	if out, err := exec.Command("go", "build", "-o", binary, "../../cmd/mosparoctl").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
