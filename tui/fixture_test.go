@@ -2,7 +2,6 @@ package tui
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -286,5 +285,3 @@ func (r *rig) typed(s string) {
 }
 
 func (r *rig) size(w, h int) { r.m.Update(tea.WindowSizeMsg{Width: w, Height: h}) }
-
-var errGone = &ops.Error{Code: ops.CodeUnreachable, Node: "app3", Op: "connect", Hint: "mosparoctl hosts list", Err: errors.New("no route to host")}

@@ -184,10 +184,9 @@ func (m *Model) tallyCell(t tally, at time.Time, w int) column {
 func (m *Model) comingUp(w int) []line {
 	var out []line
 	l := line{{strong, " Cron   "}}
-	switch o := m.st.cron; {
-	case o == nil:
+	if o := m.st.cron; o == nil {
 		l = append(l, span{dim, "…"})
-	default:
+	} else {
 		for i, s := range nextStarts(o, m.now) {
 			if i == max(w/26, 1) {
 				break
