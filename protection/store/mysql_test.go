@@ -305,6 +305,19 @@ func newProxy(t *testing.T, server string) *proxy {
 	return p
 }
 
+// moreResults reports whether the last packet of a reply says that those of further statements follow: flag 8 of the status in
+// an OK packet, behind two counts that are one byte each here.
+func moreResults(reply []byte) bool {
+	more := false
+	for len(reply) >= 4 {
+		size := int(reply[0]) | int(reply[1])<<8 | int(reply[2])<<16
+		body := reply[4:min(4+size, len(reply))]
+		more = len(body) >= 5 && body[0] == 0 && body[3]&8 != 0
+		reply = reply[4+len(body):]
+	}
+	return more
+}
+
 func (p *proxy) cut(word string, pass bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -325,7 +338,13 @@ func (p *proxy) serve(client net.Conn) {
 		buf := make([]byte, 1<<16)
 		for {
 			n, err := server.Read(buf)
-			if err != nil || dropped.Load() { // the answer to the last packet is not passed on
+			if dropped.Load() { // the answer to the last packet is not passed on
+				for err == nil && moreResults(buf[:n]) {
+					n, err = server.Read(buf)
+				}
+				return
+			}
+			if err != nil {
 				return
 			}
 			if _, err := client.Write(buf[:n]); err != nil {

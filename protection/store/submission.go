@@ -246,13 +246,22 @@ func (r verifyRow) update(ctx context.Context, q querier) (bool, error) {
 	return err == nil, err
 }
 
-// verify sends the whole transaction in one packet; each statement changes something only if the one before it did.
+// markTokenFirst is markToken for a script: it notes in a variable of the connection whether it was the first. ROW_COUNT()
+// can't tell the statements after it: where the client is gone and a reply can't be sent, MariaDB goes on with the script and
+// that function says -1, so that a half of the transaction would be committed.
+const markTokenFirst = "UPDATE `submit_token` SET `verified_at` = IF(@mosparoctl_first := 1, ?, NULL) " +
+	"WHERE `id` = ? AND `project_id` + 0 = ? AND `verified_at` IS NULL"
+
+// markedAt is the position of markTokenFirst in the script of verify.
+const markedAt = 2
+
+// verify sends the whole transaction in one packet; each statement changes something only if the token was marked by it.
 func (m *mysqlDB) verify(ctx context.Context, r verifyRow) (first bool, err error) {
 	query, set := r.statement()
-	script := "START TRANSACTION; " + markToken + "; " + query + " AND ROW_COUNT() = 1; "
+	script := "SET @mosparoctl_first = 0; START TRANSACTION; " + markTokenFirst + "; " + query + " AND @mosparoctl_first = 1; "
 	args := append([]any{r.at, r.tokenID, r.projectID}, set...)
 	if r.counter != "" {
-		script += updateCounter(r.counter) + " AND ROW_COUNT() = 1; "
+		script += updateCounter(r.counter) + " AND @mosparoctl_first = 1; "
 		args = append(args, r.at, r.day, r.projectID)
 	}
 	script += "COMMIT"
@@ -264,7 +273,7 @@ func (m *mysqlDB) verify(ctx context.Context, r verifyRow) (first bool, err erro
 				lost = lost || classify(err) == unsure
 				return err
 			}
-			if first = res.affected[1] == 1; !first {
+			if first = res.affected[markedAt] == 1; !first {
 				return nil
 			}
 			if r.counter != "" && res.affected[len(res.affected)-2] == 0 {
