@@ -88,7 +88,8 @@ func (p Proxies) ClientIP(peer, forwardedFor string) string {
 		return peer
 	}
 	client, firstTrusted := "", ""
-	for entry := range strings.SplitSeq(forwardedFor+","+peer, ",") {
+	// The peer itself would be the last of the list, and is trusted.
+	for entry := range strings.SplitSeq(forwardedFor, ",") {
 		ip := withoutPort(php.Trim(entry))
 		if addr, err := netip.ParseAddr(ip); err != nil || addr.Zone() != "" {
 			continue

@@ -203,6 +203,7 @@ func TestHoneypot(t *testing.T) {
 // FuzzClientIP looks for panics, and for addresses that nobody sent.
 func FuzzClientIP(f *testing.F) {
 	f.Add("127.0.0.1,10.0.0.0/8,REMOTE_ADDR", "127.0.0.1", "[::1]:2, 1.2.3.4:5,,bad")
+	f.Add("REMOTE_ADDR", ":: ", "0")
 	f.Fuzz(func(t *testing.T, trusted, peer, forwarded string) {
 		p, _ := ParseProxies(trusted)
 		got := p.ClientIP(peer, forwarded)
