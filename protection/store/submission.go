@@ -247,8 +247,8 @@ func (r verifyRow) update(ctx context.Context, q querier) (bool, error) {
 }
 
 // markTokenFirst is markToken for a script: it notes in a variable of the connection whether it was the first. ROW_COUNT()
-// can't tell the statements after it: where the client is gone and a reply can't be sent, MariaDB goes on with the script and
-// that function says -1, so that a half of the transaction would be committed.
+// is not enough for the statements after it: with it, a script whose client had gone in the middle was seen committed on MariaDB
+// 10.11 without its last update, presumably since the function loses its value where a reply can't be sent.
 const markTokenFirst = "UPDATE `submit_token` SET `verified_at` = IF(@mosparoctl_first := 1, ?, NULL) " +
 	"WHERE `id` = ? AND `project_id` + 0 = ? AND `verified_at` IS NULL"
 
