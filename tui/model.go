@@ -8,6 +8,8 @@ import (
 	"time"
 
 	tea "charm.land/bubbletea/v2"
+	"charm.land/lipgloss/v2"
+	"github.com/charmbracelet/x/ansi"
 
 	"github.com/mosparoctl/mosparoctl/ops"
 	"github.com/mosparoctl/mosparoctl/ops/health"
@@ -305,26 +307,24 @@ func (m *Model) View() tea.View {
 func (m *Model) render() string {
 	var b strings.Builder
 	b.Grow(m.w * m.h * 2)
-	for i, l := range m.frame() {
-		if i > 0 {
-			b.WriteByte('\n')
-		}
-		m.th.paint(&b, l)
+	m.th.paint(&b, m.frame())
+	if m.dlg == nil || m.w < 1 || m.h < 1 {
+		return b.String()
 	}
-	return b.String()
+	return m.overlay(b.String())
 }
 
 // plainText is the screen without styles.
 func (m *Model) plainText() string {
 	var b strings.Builder
-	for _, l := range m.frame() {
-		b.WriteString(strings.TrimRight(l.String(), " "))
+	for l := range strings.SplitSeq(ansi.Strip(m.render()), "\n") {
+		b.WriteString(strings.TrimRight(l, " "))
 		b.WriteByte('\n')
 	}
 	return b.String()
 }
 
-// frame lays the screen out: two lines of head, the body, two lines of foot, and a dialog over all of it.
+// frame lays the screen out: two lines of head, the body, two lines of foot.
 func (m *Model) frame() []line {
 	if m.w < 1 || m.h < 1 {
 		return nil
@@ -345,9 +345,6 @@ func (m *Model) frame() []line {
 		body = append(body, nil)
 	}
 	out = append(append(out, body...), foot...)
-	if m.dlg != nil {
-		out = m.overlay(out)
-	}
 	if len(out) > m.h {
 		out = out[:m.h]
 	}
@@ -358,39 +355,16 @@ func (m *Model) frame() []line {
 }
 
 // overlay draws the dialog over the screen, in its middle.
-func (m *Model) overlay(out []line) []line {
+func (m *Model) overlay(under string) string {
 	w := min(m.w, 76)
-	d := m.dlg.view(m, w-4, max(m.h-4, 1))
-	b := box(span{strong, m.dlg.title()}, d, w)
-	if len(b) > m.h {
-		b = b[:m.h]
+	lines := box(span{strong, m.dlg.title()}, m.dlg.view(m, w-4, max(m.h-4, 1)), w)
+	for i, l := range lines {
+		lines[i] = l.fit(w)
 	}
-	top, left := max((m.h-len(b))/3, 0), max((m.w-w)/2, 0)
-	for i, l := range b {
-		if top+i >= len(out) {
-			break
-		}
-		under := out[top+i].fit(m.w)
-		out[top+i] = append(append(under.crop(left), l.fit(w)...), under.from(left+w)...)
-	}
-	return out
-}
-
-// from is the line without its first n cells. A wide character that is cut in half becomes a blank.
-func (l line) from(n int) line {
-	var out line
-	for _, s := range l {
-		t := clean(s.text)
-		switch w := width(t); {
-		case n <= 0:
-			out = append(out, span{s.style, t})
-		case w <= n:
-			n -= w
-		default:
-			rest := cutLeft(t, n)
-			out = append(out, span{s.style, rest})
-			n = 0
-		}
-	}
-	return out
+	var b strings.Builder
+	m.th.paint(&b, lines)
+	over := lipgloss.NewLayer(b.String()).X((m.w - w) / 2).Y(max((m.h-len(lines))/3, 0))
+	canvas := lipgloss.NewCanvas(m.w, m.h).Compose(lipgloss.NewCompositor(lipgloss.NewLayer(under), over))
+	// The canvas leaves out blanks at the ends of lines.
+	return lipgloss.NewStyle().Width(m.w).Render(canvas.Render())
 }

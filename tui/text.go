@@ -4,6 +4,7 @@ import (
 	"strings"
 	"unicode"
 
+	"charm.land/lipgloss/v2"
 	"github.com/charmbracelet/x/ansi"
 )
 
@@ -134,24 +135,6 @@ func (l line) ruled(w int) line {
 	return append(l, span{edge, strings.Repeat("─", max(w-used, 0))})
 }
 
-// crop is the line's first n cells, without a sign that something is missing.
-func (l line) crop(n int) line {
-	var out line
-	for _, s := range l {
-		t := clean(s.text)
-		if w := width(t); w > n {
-			t = ansi.Truncate(t, n, "")
-		}
-		if n -= width(t); t != "" {
-			out = append(out, span{s.style, t})
-		}
-		if n <= 0 {
-			break
-		}
-	}
-	return append(out, span{plain, blanks(n)})
-}
-
 // row puts cells beside each other with a blank between them.
 func row(cells ...column) line {
 	var l line
@@ -182,18 +165,18 @@ func beside(left []line, lw int, right []line, rw int) []line {
 	return out
 }
 
-// box draws a frame of w cells around body, with a title in its upper edge.
+// box draws a frame of w cells around body, with a title in its upper edge, which Lip Gloss's own frames don't have.
 func box(title span, body []line, w int) []line {
 	if w < 4 {
 		return body
 	}
+	b := lipgloss.NormalBorder()
 	head := cut(title.text, w-5)
-	top := line{{edge, "┌ "}, {title.style, head}, {edge, " " + strings.Repeat("─", max(w-4-width(head), 0)) + "┐"}}
-	out := []line{top}
+	out := []line{{{edge, b.TopLeft + " "}, {title.style, head}, {edge, " " + strings.Repeat(b.Top, max(w-4-width(head), 0)) + b.TopRight}}}
 	for _, l := range body {
-		out = append(out, append(append(line{{edge, "│ "}}, l.fit(w-4)...), span{edge, " │"}))
+		out = append(out, append(append(line{{edge, b.Left + " "}}, l.fit(w-4)...), span{edge, " " + b.Right}))
 	}
-	return append(out, line{{edge, "└" + strings.Repeat("─", w-2) + "┘"}})
+	return append(out, line{{edge, b.BottomLeft + strings.Repeat(b.Bottom, w-2) + b.BottomRight}})
 }
 
 // wrap breaks text into lines of at most w cells, at blanks where it can.
@@ -228,15 +211,4 @@ func window(n, at, h int) (from, to int) {
 	}
 	from = min(max(at-h/2, 0), n-h)
 	return from, from + h
-}
-
-// cutLeft is s without its first n cells.
-func cutLeft(s string, n int) string {
-	want := width(s) - n
-	for i := range s {
-		if w := width(s[i:]); w <= want {
-			return blanks(want-w) + s[i:]
-		}
-	}
-	return blanks(want)
 }

@@ -1,6 +1,11 @@
 package tui
 
-import "strings"
+import (
+	"image/color"
+	"strings"
+
+	"charm.land/lipgloss/v2"
+)
 
 // style is what a piece of text means; a theme says how that looks.
 type style uint8
@@ -21,10 +26,25 @@ const (
 	styles        // how many there are
 )
 
-// theme gives each style its SGR attributes. Colour is never the only sign: verdicts have glyphs, the cursor has a mark.
+// looks says how styles look; what is missing looks like the terminal's own text. Colour is never the only sign: verdicts have
+// glyphs, the cursor has a mark.
+type looks map[style]lipgloss.Style
+
+// theme is looks made ready to paint with.
 type theme struct {
 	name string
-	sgr  [styles]string
+	// pens hold what goes before and behind a text. They are made once, since Style.Render lays out its text anew each time,
+	// and a frame has a thousand pieces.
+	pens [styles]struct{ down, up string }
+}
+
+func newTheme(name string, l looks) *theme {
+	t := &theme{name: name}
+	for s, look := range l {
+		const ink = "x"
+		t.pens[s].down, t.pens[s].up, _ = strings.Cut(look.Render(ink), ink)
+	}
+	return t
 }
 
 // Names of the themes.
@@ -42,31 +62,63 @@ func Themes() []string { return []string{Dark, Light, Contrast, Mono} }
 func themeOf(name string) *theme {
 	switch name {
 	case Light:
-		return &theme{Light, [styles]string{dim: "38;5;242", strong: "1", accent: "38;5;25", good: "38;5;28", caution: "1;38;5;130", bad: "1;38;5;160",
-			unsure: "38;5;91", chosen: "1;38;5;16;48;5;153", edge: "38;5;249", added: "38;5;28", removed: "38;5;160"}}
+		return newTheme(Light, standard(false))
 	case Contrast:
-		return &theme{Contrast, [styles]string{strong: "1", accent: "1;96", good: "1;92", caution: "1;30;103", bad: "1;97;101",
-			unsure: "1;30;105", chosen: "1;30;107", edge: "97", added: "1;92", removed: "1;91"}}
+		return newTheme(Contrast, contrast())
 	case Mono:
-		return &theme{Mono, [styles]string{strong: "1", accent: "1", caution: "1", bad: "1;4", unsure: "4", chosen: "7"}}
+		return newTheme(Mono, mono())
 	default:
-		return &theme{Dark, [styles]string{dim: "38;5;245", strong: "1", accent: "38;5;80", good: "38;5;114", caution: "38;5;221", bad: "1;38;5;203",
-			unsure: "38;5;176", chosen: "1;38;5;231;48;5;24", edge: "38;5;240", added: "38;5;114", removed: "38;5;203"}}
+		return newTheme(Dark, standard(true))
 	}
 }
 
-// paint writes the line with the theme's attributes.
-func (t *theme) paint(b *strings.Builder, l line) {
-	for _, s := range l {
-		sgr := t.sgr[s.style]
-		if sgr == "" {
-			b.WriteString(s.text)
-			continue
+// standard is for a dark or a light background. Its colours are of the palette of 256, so that they are the same everywhere;
+// bubbletea turns them into those that a terminal of 16 colours has.
+func standard(dark bool) looks {
+	onLightOrDark := lipgloss.LightDark(dark)
+	ink := func(light, dark string) lipgloss.Style {
+		return lipgloss.NewStyle().Foreground(onLightOrDark(lipgloss.Color(light), lipgloss.Color(dark)))
+	}
+	back := onLightOrDark(lipgloss.Color("153"), lipgloss.Color("24"))
+	l := looks{
+		dim: ink("242", "245"), strong: lipgloss.NewStyle().Bold(true), accent: ink("25", "80"), good: ink("28", "114"), caution: ink("130", "221"),
+		bad: ink("160", "203").Bold(true), unsure: ink("91", "176"), chosen: ink("16", "231").Background(back).Bold(true), edge: ink("249", "240"),
+		added: ink("28", "114"), removed: ink("160", "203"),
+	}
+	if !dark {
+		l[caution] = l[caution].Bold(true)
+	}
+	return l
+}
+
+// contrast uses the brightest of the 16 colours that every terminal has, and backgrounds for what matters.
+func contrast() looks {
+	ink := func(c color.Color) lipgloss.Style { return lipgloss.NewStyle().Foreground(c).Bold(true) }
+	return looks{
+		strong: lipgloss.NewStyle().Bold(true), accent: ink(lipgloss.BrightCyan), good: ink(lipgloss.BrightGreen),
+		caution: ink(lipgloss.Black).Background(lipgloss.BrightYellow), bad: ink(lipgloss.BrightWhite).Background(lipgloss.BrightRed),
+		unsure: ink(lipgloss.Black).Background(lipgloss.BrightMagenta), chosen: ink(lipgloss.Black).Background(lipgloss.BrightWhite),
+		edge: lipgloss.NewStyle().Foreground(lipgloss.BrightWhite), added: ink(lipgloss.BrightGreen), removed: ink(lipgloss.BrightRed),
+	}
+}
+
+// mono has attributes and no colours.
+func mono() looks {
+	bold := lipgloss.NewStyle().Bold(true)
+	return looks{strong: bold, accent: bold, caution: bold, bad: bold.Underline(true), unsure: lipgloss.NewStyle().Underline(true), chosen: lipgloss.NewStyle().Reverse(true)}
+}
+
+// paint writes lines below each other with the theme's attributes.
+func (t *theme) paint(b *strings.Builder, lines []line) {
+	for i, l := range lines {
+		if i > 0 {
+			b.WriteByte('\n')
 		}
-		b.WriteString("\x1b[")
-		b.WriteString(sgr)
-		b.WriteByte('m')
-		b.WriteString(s.text)
-		b.WriteString("\x1b[m")
+		for _, s := range l {
+			pen := &t.pens[s.style]
+			b.WriteString(pen.down)
+			b.WriteString(s.text)
+			b.WriteString(pen.up)
+		}
 	}
 }
