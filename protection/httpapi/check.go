@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -207,8 +208,9 @@ func (c *call) checkFormData() (php.Value, error) {
 	if err := c.collect(s, form, partial); err != nil {
 		return php.Null, err
 	}
+	var rules []MatchedRule
 	if !spam || c.project.SilentMode {
-		if spam, err = c.rate(s, set); err != nil {
+		if spam, rules, err = c.rate(s, set); err != nil {
 			return php.Null, err
 		}
 	}
@@ -221,6 +223,9 @@ func (c *call) checkFormData() (php.Value, error) {
 	}
 	if err := c.h.o.Store.CreateSubmission(ctx, s, spam); err != nil {
 		return php.Null, err
+	}
+	if c.h.o.Checked != nil {
+		c.h.o.Checked(Outcome{Spam: spam, Rules: rules})
 	}
 	return php.Map(boolPair("valid", passes), pair("validationToken", validation)), nil
 }
@@ -322,11 +327,11 @@ func clientIP(data php.Value) string {
 	return ""
 }
 
-// rate lets the project's rules decide.
-func (c *call) rate(s *protection.Submission, set security.Settings) (spam bool, err error) {
+// rate lets the project's rules decide, and tells which of them matched.
+func (c *call) rate(s *protection.Submission, set security.Settings) (spam bool, matched []MatchedRule, err error) {
 	matcher, err := c.h.o.Projects.Matcher(c.r.Context(), c.project.ID)
 	if err != nil {
-		return false, err
+		return false, nil, err
 	}
 	result := matcher.Check(s.Data)
 	if result.CutOff > 0 {
@@ -337,5 +342,21 @@ func (c *call) rate(s *protection.Submission, set security.Settings) (spam bool,
 	}
 	s.Detection = result.Detection()
 	s.SpamRating, s.SpamDetectionRating = result.Score, set.SpamScore
-	return rule.IsSpam(result.Score, set.SpamScore, set.Active), nil
+	if c.h.o.Checked != nil {
+		matched = matchedRules(matcher, result)
+	}
+	return rule.IsSpam(result.Score, set.SpamScore, set.Active), matched, nil
+}
+
+// matchedRules lists the rules that found something, each once.
+func matchedRules(m *rule.Matcher, r *rule.Result) []MatchedRule {
+	var list []MatchedRule
+	for _, f := range r.Fields {
+		for _, match := range f.Matches {
+			if !slices.ContainsFunc(list, func(o MatchedRule) bool { return o.UUID == match.RuleUUID }) {
+				list = append(list, MatchedRule{match.RuleUUID, m.RuleName(match.RuleUUID)})
+			}
+		}
+	}
+	return list
 }

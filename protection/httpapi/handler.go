@@ -69,6 +69,19 @@ type Options struct {
 	Log     *slog.Logger // nil: nothing is logged; never told anything about visitors
 	Observe func(route string, status int, took time.Duration)
 	CutOff  func(patterns int) // told how many patterns of a check were cut off, nil: nobody
+	Checked func(Outcome)      // told what became of each form that was checked, nil: nobody
+}
+
+// Outcome is what became of a form. Nothing in it is about the visitor.
+type Outcome struct {
+	Spam  bool
+	Rules []MatchedRule // that matched, each once
+}
+
+// MatchedRule is a rule that found something in a form.
+type MatchedRule struct {
+	UUID string
+	Name string // after the name of its package, if it is of one
 }
 
 // DefaultMaxBody is PHP's default of post_max_size.

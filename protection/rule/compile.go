@@ -53,6 +53,7 @@ const (
 type source struct {
 	id     int64
 	uuid   string
+	name   string // as administrators wrote it
 	kind   protection.RuleType
 	factor float64
 	pack   packageInfo
@@ -116,7 +117,7 @@ func Compile(set *protection.RuleSet, db Database) *Matcher {
 }
 
 func (c *compiler) addRule(entries []entry, r *protection.Rule, pack packageInfo, packed bool) []entry {
-	c.sources = append(c.sources, source{id: r.ID, uuid: r.UUID, kind: r.Type, factor: r.Factor.Effective(), pack: pack})
+	c.sources = append(c.sources, source{id: r.ID, uuid: r.UUID, name: r.Name, kind: r.Type, factor: r.Factor.Effective(), pack: pack})
 	for i := range r.Items {
 		e := entry{item: &r.Items[i], source: uint32(len(c.sources) - 1), packed: packed}
 		if c.db == MySQL {

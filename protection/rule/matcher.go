@@ -47,6 +47,18 @@ func (m *Matcher) Len() int { return len(m.ratings) }
 // Problems lists the items that can't match, in the order of matches.
 func (m *Matcher) Problems() []Problem { return m.problems }
 
+// RuleName is the name of a rule, after that of its package if it is of one; "" if the matcher has no such rule.
+func (m *Matcher) RuleName(uuid string) string {
+	i := slices.IndexFunc(m.sources, func(s source) bool { return s.uuid == uuid })
+	if i < 0 {
+		return ""
+	}
+	if s := m.sources[i]; s.pack.name != "" {
+		return s.pack.name + ": " + s.name
+	}
+	return m.sources[i].name
+}
+
 func (m *Matcher) itemValue(item uint32) string {
 	start := uint32(0)
 	if item > 0 {

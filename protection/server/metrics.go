@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/mosparoctl/mosparoctl/protection"
+	"github.com/mosparoctl/mosparoctl/protection/httpapi"
 )
 
 // metrics are what /metrics tells. Nothing in them is about a visitor.
@@ -23,7 +24,15 @@ type metrics struct {
 	problems *prometheus.GaugeVec
 	cutOff   prometheus.Counter
 	up       *prometheus.GaugeVec
+	checks   *prometheus.CounterVec
+	rules    *ruleCounts
 }
+
+// Values of the label decision.
+const (
+	decisionPassed = "passed"
+	decisionSpam   = "spam"
+)
 
 func newMetrics(version string) *metrics {
 	m := &metrics{
@@ -42,10 +51,16 @@ func newMetrics(version string) *metrics {
 		cutOff: prometheus.NewCounter(prometheus.CounterOpts{Name: "mosparo_rule_patterns_cut_off_total",
 			Help: "Matches of patterns that took too long and count as no match."}),
 		up: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "mosparo_up", Help: "1 if the last check of a part succeeded, else 0."}, []string{"part"}),
+		checks: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "mosparo_submissions_total", Help: "Forms that were checked, by decision."},
+			[]string{"decision"}),
+		rules: newRuleCounts(),
+	}
+	for _, d := range []string{decisionPassed, decisionSpam} {
+		m.checks.WithLabelValues(d) // so that the first form is a difference, too
 	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "mosparo_build_info", Help: "Always 1.", ConstLabels: prometheus.Labels{"version": version}})
 	info.Set(1)
-	m.registry.MustRegister(m.requests, m.duration, m.store, m.failures, m.items, m.problems, m.cutOff, m.up, info,
+	m.registry.MustRegister(m.requests, m.duration, m.store, m.failures, m.items, m.problems, m.cutOff, m.up, m.checks, m.rules, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -53,6 +68,15 @@ func newMetrics(version string) *metrics {
 func (m *metrics) request(route string, status int, took time.Duration) {
 	m.requests.WithLabelValues(route, strconv.Itoa(status)).Inc()
 	m.duration.WithLabelValues(route).Observe(took.Seconds())
+}
+
+func (m *metrics) outcome(o httpapi.Outcome) {
+	decision := decisionPassed
+	if o.Spam {
+		decision = decisionSpam
+	}
+	m.checks.WithLabelValues(decision).Inc()
+	m.rules.add(o.Rules)
 }
 
 func (m *metrics) operation(op string, took time.Duration, err error) {
