@@ -161,8 +161,8 @@ func checkKeys() []field[Check] {
 		key("skew", func(c *Check) *time.Duration { return &c.Skew }, duration(time.Millisecond, time.Hour), "1s", "Clock skew that warns; five times as much fails"),
 		key("disk_warn", func(c *Check) *int { return &c.DiskWarn }, number(1, 100), "85", "Percent of a disk in use that warns"),
 		key("disk_fail", func(c *Check) *int { return &c.DiskFail }, number(1, 100), "95", "Percent of a disk in use that fails"),
+		key("lag", func(c *Check) *time.Duration { return &c.Lag }, duration(time.Second, 24*time.Hour), "30s", "Lag of a replica of the database that warns"),
 		key("timeout", func(c *Check) *time.Duration { return &c.Timeout }, duration(time.Second, 10*time.Minute), "20s", "Longest time of one check on one node"),
 		key("disabled", func(c *Check) *[]string { return &c.Disabled }, list(text(anyText)), "", "Checks that are left out"),
-		key("threshold", func(c *Check) *map[string]string { return &c.Threshold }, dict(anyText, ".", textOrNumber(checkArgument)), "", "Other limits, by check"),
 	}
 }

@@ -36,6 +36,7 @@ func settingKeys() []field[Node] {
 		key("owner", func(n *Node) *Owner { return &n.Owner }, object("owner", ownerKeys()), "", "Who owns mosparo's files; without it, whoever writes them"),
 		key("php", func(n *Node) *PHP { return &n.PHP }, object("php", phpKeys()), "", "How to run PHP"),
 		key("http", func(n *Node) *HTTP { return &n.HTTP }, object("http", httpKeys()), "", "How to reach the node's own web server, from the node itself"),
+		key("serve", func(n *Node) *Serve { return &n.Serve }, object("serve", serveKeys()), "", "The protection core, on a node that runs mosparoctl serve"),
 		key("cache", func(n *Node) *Cache { return &n.Cache }, object("cache", cacheKeys()), "", "The shared cache, where this node reaches it in another way than the rest"),
 		key("env", func(n *Node) *map[string]string { return &n.Env }, envValues(), "", "Values of .env.local; secrets by reference"),
 		key("tz", func(n *Node) *string { return &n.TZ }, text(checkZone), "", "The system's time zone, for cron, such as Europe/Zurich; without it, UTC"),
@@ -95,6 +96,13 @@ func httpKeys() []field[HTTP] {
 		key("host", func(h *HTTP) *string { return &h.Host }, text(checkHostPort), "", "Host header to send; without it, the URL's"),
 		key("timeout", func(h *HTTP) *time.Duration { return &h.Timeout }, duration(time.Second, 5*time.Minute), "10s", "Longest wait for an answer"),
 		key("insecure", func(h *HTTP) *bool { return &h.Insecure }, boolean(), "false", "Accept a certificate for another name"),
+	}
+}
+
+func serveKeys() []field[Serve] {
+	return []field[Serve]{
+		key("metrics", func(s *Serve) *string { return &s.Metrics }, text(checkSocket), "",
+			"Its --metrics-listen, as the node reaches it: such as 127.0.0.1:9180, or the path of a unix socket. Without it, the node runs no core"),
 	}
 }
 

@@ -36,6 +36,7 @@ func TestLoadMergesDefaultsGroupsAndNode(t *testing.T) {
 		PHP: PHP{Command: []string{"php8.2", "-d", "memory_limit=512M"}, Reload: []string{"systemctl", "reload", "php8.2-fpm"},
 			FPMLog: []string{"/var/log/php8.2-fpm.log"}},
 		HTTP:  HTTP{URL: "http://127.0.0.1:8080", Host: "mosparo.example.com", Timeout: 10 * time.Second},
+		Serve: Serve{Metrics: "127.0.0.1:9180"},
 		Cache: cache,
 		Env: map[string]string{"MOSPARO_SUBMISSION_RETENTION_PERIOD": "10", "MAILER_DSN": "env:MAILER_DSN",
 			"DATABASE_MYSQL_SSL_VERIFY_SERVER_CERT": "1", "MOSPARO_CLEANUP_PROCESS_INTERVAL": "4",
@@ -67,7 +68,7 @@ func TestLoadMergesDefaultsGroupsAndNode(t *testing.T) {
 		Release: Release{Keep: 3, Serial: []int{1, 2}, Warm: true, Health: true,
 			Before: Hooks{Node: [][]string{{"test", "-d", "vendor"}}, Deploy: [][]string{{"/usr/local/bin/announce", "start"}}}},
 		Check: Check{Interval: 30 * time.Second, Skew: 500 * time.Millisecond, DiskWarn: 85, DiskFail: 95, Timeout: 20 * time.Second,
-			Disabled: []string{"geoip"}, Threshold: map[string]string{"cleanup-age": "3d"}},
+			Lag: 10 * time.Second, Disabled: []string{"geoip"}},
 	}
 	if diff := cmp.Diff(wantAll, d, secretByReference, cmpopts.IgnoreUnexported(Deployment{})); diff != "" {
 		t.Errorf("deployment (-want +got):\n%s", diff)

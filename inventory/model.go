@@ -66,6 +66,7 @@ type Node struct {
 	Owner   Owner
 	PHP     PHP
 	HTTP    HTTP
+	Serve   Serve
 	Cache   Cache             // as seen from this node: the deployment's, unless overridden
 	Env     map[string]string // values of .env.local: deployment's, with the node's own over them; may hold references
 	TZ      string            // IANA name of the node's system time zone, for cron; "" reads as UTC
@@ -128,6 +129,11 @@ type HTTP struct {
 	Host     string        // Host header to send; "" sends the URL's
 	Timeout  time.Duration // default 10s
 	Insecure bool          // don't verify the certificate (a node's own is often not for 127.0.0.1)
+}
+
+// Serve says how to reach the protection core ("mosparoctl serve") of a node that runs it.
+type Serve struct {
+	Metrics string // its --metrics-listen, as seen from the node: host:port or the path of a unix socket; "": it runs no core
 }
 
 // CacheAdapter is mosparo's MOSPARO_CACHE_ADAPTER.
@@ -281,11 +287,11 @@ type Hooks struct {
 
 // Check sets the limits of checks.
 type Check struct {
-	Interval  time.Duration // of polling in the TUI and in --watch; default 30s
-	Skew      time.Duration // clock skew that warns; default 1s, fails at 5 times it
-	DiskWarn  int           // percent used; default 85
-	DiskFail  int           // default 95
-	Timeout   time.Duration // of one check on one node; default 20s
-	Disabled  []string
-	Threshold map[string]string
+	Interval time.Duration // of polling in the TUI and in --watch; default 30s
+	Skew     time.Duration // clock skew that warns; default 1s, fails at 5 times it
+	DiskWarn int           // percent used; default 85
+	DiskFail int           // default 95
+	Lag      time.Duration // of a replica of the database that warns; default 30s
+	Timeout  time.Duration // of one check on one node; default 20s
+	Disabled []string
 }

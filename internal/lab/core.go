@@ -41,7 +41,7 @@ func (l *Lab) startCores(ctx context.Context) error {
 	}
 	for _, n := range l.Nodes {
 		n.core, err = server.Open(ctx, server.Options{
-			Listen: "127.0.0.1:0", Store: database, Cache: cache.Options{Adapter: "redis", URL: "redis://" + l.cache.Addr()},
+			Listen: "127.0.0.1:0", MetricsListen: "127.0.0.1:0", Version: "demo", Store: database, Cache: cache.Options{Adapter: "redis", URL: "redis://" + l.cache.Addr()},
 			Settings: server.Settings{TrustedProxies: "127.0.0.1", Cleanup: cleanup.Defaults()},
 		})
 		if err != nil {

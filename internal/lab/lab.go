@@ -157,6 +157,7 @@ nodes:
     ssh: {port: {{.Port}}}
     paths: {root: {{.Root}}}
     http: {url: "{{.URL}}"}
+    serve: {metrics: "{{.Metrics}}"}
 {{- end}}
 
 balancers:
@@ -187,15 +188,15 @@ var disabled = []string{"php", "database", "cron"}
 
 // inventoryNode is a node in inventoryTemplate.
 type inventoryNode struct {
-	Name, Root, URL string
-	Port            int
-	Admin           bool
+	Name, Root, URL, Metrics string
+	Port                     int
+	Admin                    bool
 }
 
 func (l *Lab) writeInventory(console string) error {
 	var nodes []inventoryNode
 	for i, n := range l.Nodes {
-		nodes = append(nodes, inventoryNode{Name: n.Name, Root: n.Root, URL: n.URL, Port: n.ssh.Addr().Port, Admin: i == 0})
+		nodes = append(nodes, inventoryNode{Name: n.Name, Root: n.Root, URL: n.URL, Metrics: n.core.MetricsAddr(), Port: n.ssh.Addr().Port, Admin: i == 0})
 	}
 	var b strings.Builder
 	err := inventoryTemplate.Execute(&b, map[string]any{"User": l.Nodes[0].ssh.User(), "CronUser": cronUser(), "Dir": l.dir, "Console": console, "Nodes": nodes,
