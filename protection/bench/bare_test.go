@@ -6,6 +6,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,40 +16,54 @@ import (
 
 	_ "modernc.org/sqlite" // the driver of the bare loop
 
+	"github.com/mosparoctl/mosparoctl/internal/lab/server"
 	"github.com/mosparoctl/mosparoctl/protection/sign"
-	"github.com/mosparoctl/mosparoctl/protection/store"
 )
 
 // bare is a loop over the SQL statements that a flow cannot do without, on tables of the same columns and indexes, without
 // HTTP, rules, encryption and signatures.
 type bare struct {
 	kind    string
-	options store.Options
-	open    func() (driver, dsn string)
+	db      *sql.DB
+	mariadb int // process id, 0 with SQLite
 }
 
-// measure is how many flows a second such a loop does, and what each costs in the database server, if there is one.
-func (b *bare) measure(t *testing.T, clients int, d time.Duration, mariadb int) (rate float64, cpu string) {
+func newBare(t *testing.T, kind string, m *server.MariaDB) *bare {
 	t.Helper()
-	driver, dsn := b.open()
-	db, err := sql.Open(driver, dsn)
-	if err != nil {
+	b := &bare{kind: kind}
+	driver, dsn := "sqlite", "file:"+filepath.Join(t.TempDir(), "bare.sqlite")
+	if kind == "mariadb" {
+		driver, dsn, b.mariadb = "mysql", m.DSN(m.Database(t)), m.Process.PID()
+	}
+	var err error
+	if b.db, err = sql.Open(driver, dsn); err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
-	b.schema(t, db, driver)
+	t.Cleanup(func() { _ = b.db.Close() })
+	b.schema(t, b.db, driver)
+	return b
+}
+
+// load runs flows with so many clients for a while. The loop's own CPU time is that of this process, which does nothing else
+// meanwhile.
+func (b *bare) load(t *testing.T, clients int, d time.Duration) *result {
+	t.Helper()
 	var flows atomic.Int64
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	defer cancel()
-	begun, before := time.Now(), time.Duration(0)
-	if mariadb != 0 {
-		before = processorTime(t, mariadb)
+	cpu := func() (used [2]time.Duration) {
+		used[0] = processorTime(t, os.Getpid())
+		if b.mariadb != 0 {
+			used[1] = processorTime(t, b.mariadb)
+		}
+		return used
 	}
+	before, begun := cpu(), time.Now()
 	var group sync.WaitGroup
 	for range clients {
 		group.Go(func() {
 			for ctx.Err() == nil {
-				if err := bareFlow(context.WithoutCancel(ctx), db); err != nil {
+				if err := bareFlow(context.WithoutCancel(ctx), b.db); err != nil {
 					t.Error(err)
 					return
 				}
@@ -56,11 +72,9 @@ func (b *bare) measure(t *testing.T, clients int, d time.Duration, mariadb int) 
 		})
 	}
 	group.Wait()
-	rate = float64(flows.Load()) / time.Since(begun).Seconds()
-	if mariadb == 0 {
-		return rate, "-"
-	}
-	return rate, perFlow(processorTime(t, mariadb)-before, flows.Load())
+	after := cpu()
+	return &result{flows: flows.Load(), took: time.Since(begun), cpu: [2]time.Duration{after[0] - before[0], after[1] - before[1]},
+		latency: map[string][]time.Duration{}}
 }
 
 func (b *bare) schema(t *testing.T, db *sql.DB, driver string) {
