@@ -133,6 +133,7 @@ defaults
     timeout connect 2s
     timeout client 30s
     timeout server 30s
+    timeout check 20s
 frontend www
     bind %s
     default_backend app

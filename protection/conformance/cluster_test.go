@@ -111,6 +111,7 @@ func (c *cluster) startHAProxy() {
   timeout connect 1s
   timeout client 60s
   timeout server 60s
+  timeout check 10s
   retries 3
   option redispatch 1
 frontend f
