@@ -137,6 +137,7 @@ func viewReleases(m *Model, w, h int) []line {
 		if from+i == at {
 			l = l.marked(w)
 		}
+		m.clickable(len(out), w, from+i)
 		out = append(out, l)
 	}
 	return append(out, nil, text(dim, " ● active  ○ the one before.  A rollback does not take back migrations of the database; the plan names them."))
@@ -217,6 +218,7 @@ func viewSync(m *Model, w, h int) []line {
 			l[0].text = " ▸ " + g.run + "  "
 			l = l.marked(w)
 		}
+		m.clickable(len(out), w, from+i)
 		out = append(out, l)
 	}
 	return append(out, nil, line{{accent, " ⏎"}, {dim, " compares the nodes with the admin node; nothing changes until the plan was confirmed"}})

@@ -73,6 +73,7 @@ func viewChecks(m *Model, w, h int) []line {
 func (m *Model) checkList(all []health.Result, w, h int) []line {
 	at := max(min(m.at[screenChecks], len(all)-1), 0)
 	var lines []line
+	rows := map[int]int{} // of the lines that are no headings
 	cursor := 0
 	var group health.Verdict
 	for i, r := range all {
@@ -92,15 +93,21 @@ func (m *Model) checkList(all []health.Result, w, h int) []line {
 			l[0].text = " ▸ "
 			l = l.marked(w)
 		}
+		rows[len(lines)] = i
 		lines = append(lines, l)
 	}
+	var out []line
 	if f := m.filter[screenChecks]; f != "" {
-		h--
-		from, to := window(len(lines), cursor, h)
-		return append([]line{{{accent, " / " + f}, {dim, fmt.Sprintf("  %d of %d, esc clears", len(all), len(m.st.results))}}}, lines[from:to]...)
+		out = append(out, line{{accent, " / " + f}, {dim, fmt.Sprintf("  %d of %d, esc clears", len(all), len(m.st.results))}})
 	}
-	from, to := window(len(lines), cursor, h)
-	return lines[from:to]
+	from, to := window(len(lines), cursor, h-len(out))
+	for i, l := range lines[from:to] {
+		if r, ok := rows[from+i]; ok {
+			m.clickable(len(out), w, r)
+		}
+		out = append(out, l)
+	}
+	return out
 }
 
 // evidence is what a check found, per node, and what to do.

@@ -6,6 +6,9 @@ import (
 	"github.com/mosparoctl/mosparoctl/ops/health"
 )
 
+// headLines is how many lines the head has, and tabsLine which of them names the screens.
+const headLines, tabsLine = 2, 1
+
 // head is the two lines at the top: what deployment this is and how it is, and the screens.
 func (m *Model) head() []line {
 	right := m.status()
@@ -13,7 +16,8 @@ func (m *Model) head() []line {
 	left = append(left, m.verdicts()...)
 	rw := min(width(clean(right.String())), m.w*3/5)
 	first := append(left.fit(m.w-rw), right.fit(rw)...)
-	return []line{first, m.tabs()}
+	tabs, _ := m.tabs()
+	return []line{first, tabs}
 }
 
 // verdicts counts the results of all checks, in signs and words.
@@ -65,25 +69,26 @@ func (m *Model) status() line {
 	return append(l, span{dim, m.now.In(m.zone).Format("  15:04 ")})
 }
 
-// tabs names the screens; on a narrow terminal the others keep their numbers only.
-func (m *Model) tabs() line {
+// tabs names the screens, and says in which cells each ends; on a narrow terminal the others keep their numbers only.
+func (m *Model) tabs() (l line, ends [screens]int) {
 	names := screenList()
 	need := 0
 	for _, s := range names {
 		need += width(s.title) + 5
 	}
-	l := line{{edge, "─"}}
+	l = line{{edge, "─"}}
 	for i, s := range names {
 		switch {
 		case screenID(i) == m.screen:
-			l = append(l, span{chosen, fmt.Sprintf("▸%d %s ", i+1, s.title)}, span{edge, "─"})
+			l = append(l, span{chosen, fmt.Sprintf("▸%s %s ", screenKey(screenID(i)), s.title)}, span{edge, "─"})
 		case need <= m.w:
-			l = append(l, span{dim, fmt.Sprintf(" %d", i+1)}, span{plain, " " + s.title + " "}, span{edge, "─"})
+			l = append(l, span{dim, " " + screenKey(screenID(i))}, span{plain, " " + s.title + " "}, span{edge, "─"})
 		default:
-			l = append(l, span{dim, fmt.Sprintf(" %d ", i+1)})
+			l = append(l, span{dim, (" " + screenKey(screenID(i)) + " ")[:min(3, max(m.w/15, 2))]})
 		}
+		ends[i] = width(l.String())
 	}
-	return l.ruled(m.w)
+	return l.ruled(m.w), ends
 }
 
 // foot is the two lines at the bottom: a note, and the keys that matter here.

@@ -209,7 +209,7 @@ func (m *Model) commands() []command {
 		out = append(out, command{"node " + n.Name, "show the node", false, func(m *Model, _ string) tea.Cmd { m.shown = n.Name; return m.goTo(screenNode) }})
 	}
 	for _, t := range Themes() {
-		out = append(out, command{"theme " + t, "use the theme", false, func(m *Model, _ string) tea.Cmd { m.th = themeOf(t); return nil }})
+		out = append(out, command{"theme " + t, "use the theme", false, func(m *Model, _ string) tea.Cmd { m.setTheme(t); return nil }})
 	}
 	for _, b := range m.bindings() {
 		if b.name != "" && b.works(m) {

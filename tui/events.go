@@ -48,6 +48,7 @@ func viewEvents(m *Model, w, h int) []line {
 		} else {
 			l = append(text(plain, " "), l...)
 		}
+		m.clickable(len(out), w, from+i)
 		out = append(out, l)
 	}
 	if hint := all[at].Hint; hint != "" {

@@ -42,6 +42,7 @@ func screenList() [screens]screen {
 		screenCron:     {"cron", "Cron", cronKeys(), func(m *Model) int { return len(cronBody(m, max(m.w, 1))) }, viewCron},
 		screenData:     {"data", "Data", dataKeys(), func(m *Model) int { return len(dataBody(m, max(m.w, 1))) }, viewData},
 		screenEvents:   {"events", "Events", eventsKeys(), func(m *Model) int { return len(m.shownEvents()) }, viewEvents},
+		screenServe:    {"serve", "Serve", serveKeys(), func(m *Model) int { return len(serveBody(m, max(m.w, 1), m.h)) }, viewServe},
 	}
 }
 
@@ -82,7 +83,7 @@ func globalKeys() []binding {
 		{keys: []string{"end", "G"}, help: "to the end", do: moveBy(1 << 20)},
 	}
 	for id, s := range screenNames() {
-		keys = append(keys, binding{keys: []string{fmt.Sprint(id + 1)}, name: s, help: "go to " + s,
+		keys = append(keys, binding{keys: []string{screenKey(screenID(id))}, name: s, help: "go to " + s,
 			do: func(m *Model) tea.Cmd { return m.goTo(screenID(id)) }})
 	}
 	return append(keys,
@@ -91,6 +92,7 @@ func globalKeys() []binding {
 		binding{keys: []string{"esc", "backspace"}, help: "back", do: goBack},
 		binding{keys: []string{"R", "ctrl+r"}, name: "refresh", help: "read everything anew", do: func(m *Model) tea.Cmd { m.say(plain, "reading"); return m.refresh() }},
 		binding{keys: []string{"T"}, name: "theme", help: "the next theme", do: nextTheme},
+		binding{keys: []string{"M"}, name: "mouse", help: "mouse on or off", do: toggleMouse},
 		binding{keys: []string{"Y"}, name: "copy", help: "copy the screen as text", do: func(m *Model) tea.Cmd {
 			m.say(plain, "copied to the clipboard, if the terminal allows it")
 			return tea.SetClipboard(m.plainText())
@@ -100,9 +102,12 @@ func globalKeys() []binding {
 	)
 }
 
+// screenKey is the key of a screen: its number, and 0 for the tenth.
+func screenKey(id screenID) string { return fmt.Sprint((int(id) + 1) % 10) }
+
 // screenNames are the names of the screens, without their functions, which refer to bindings themselves.
 func screenNames() [screens]string {
-	return [screens]string{"overview", "node", "checks", "deploy", "releases", "sync", "cron", "data", "events"}
+	return [screens]string{"overview", "node", "checks", "deploy", "releases", "sync", "cron", "data", "events", "serve"}
 }
 
 func moveBy(n int) func(*Model) tea.Cmd {
@@ -124,7 +129,7 @@ func goBack(m *Model) tea.Cmd {
 
 func nextTheme(m *Model) tea.Cmd {
 	names := Themes()
-	m.th = themeOf(names[(slices.Index(names, m.th.name)+1)%len(names)])
+	m.setTheme(names[(slices.Index(names, m.th.name)+1)%len(names)])
 	m.say(plain, "theme: %s", m.th.name)
 	return nil
 }
@@ -136,7 +141,7 @@ func suspend(m *Model) tea.Cmd {
 		m.say(caution, "%s is running and would stand still: use another terminal", m.op.name)
 		return nil
 	}
-	return tea.Exec(stopSelf{}, func(error) tea.Msg { return nil })
+	return m.lend(stopSelf{}, func(error) tea.Msg { return nil })
 }
 
 // quit leaves, and asks first while something runs.

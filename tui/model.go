@@ -9,6 +9,7 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 	"charm.land/lipgloss/v2"
+	"github.com/charmbracelet/colorprofile"
 	"github.com/charmbracelet/x/ansi"
 
 	"github.com/mosparoctl/mosparoctl/ops"
@@ -29,13 +30,15 @@ const (
 	screenCron
 	screenData
 	screenEvents
+	screenServe
 	screens
 )
 
 // Options change how the program looks.
 type Options struct {
-	Theme string // one of Themes; "": Dark
+	Theme string // one of Themes; "": Light where the terminal says that its background is, else Dark
 	Start string // name of the screen to begin with, as in the palette; "": the overview
+	Mouse bool   // take clicks and the wheel, which takes the terminal's own selection of text away
 }
 
 // Model is the state of the program. It does no I/O: everything slow is a command.
@@ -43,6 +46,8 @@ type Model struct {
 	ctx    context.Context
 	svc    Services
 	th     *theme
+	colour colorprofile.Profile // what the terminal can show
+	auto   bool                 // the theme is the terminal's to choose
 	w, h   int
 	now    time.Time
 	zone   *time.Location
@@ -69,6 +74,12 @@ type Model struct {
 	noteStyle style
 	noteAt    time.Time
 	quitAfter bool // the operation was aborted in order to leave
+
+	guard *guard // of the terminal
+	lost  bool   // the terminal is gone
+
+	mouse bool
+	spots []spot // of the last frame
 }
 
 // New makes the model. ctx ends its readings.
@@ -80,7 +91,7 @@ func New(ctx context.Context, svc Services, o Options) *Model {
 		svc.Redact = func(s string) string { return s }
 	}
 	now := svc.Now()
-	m := &Model{ctx: ctx, svc: svc, th: themeOf(o.Theme), w: 80, h: 24, now: now, started: now, zone: now.Location(), feed: newFeed(), runner: &runner{},
+	m := &Model{ctx: ctx, svc: svc, th: themeOf(o.Theme, colorprofile.Unknown), auto: o.Theme == "", mouse: o.Mouse, w: 80, h: 24, now: now, started: now, zone: now.Location(), feed: newFeed(), runner: &runner{},
 		st: newStore(svc.Deployment)}
 	if len(svc.Deployment.Nodes) > 0 {
 		m.shown = svc.Deployment.Nodes[0].Name
@@ -95,7 +106,7 @@ func New(ctx context.Context, svc Services, o Options) *Model {
 
 // Init starts the clock, the feed and the first readings.
 func (m *Model) Init() tea.Cmd {
-	return tea.Batch(m.tick(), m.feed.next(m.ctx.Done()), m.poll())
+	return tea.Batch(m.tick(), m.feed.next(m.ctx.Done()), m.poll(), m.askBackground())
 }
 
 // Update takes a message.
@@ -109,8 +120,15 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		if m.dlg != nil {
 			m.dlg.paste(msg.Content)
 		}
-	case tea.MouseWheelMsg:
-		m.onWheel(msg)
+	case tea.MouseMsg:
+		return m, m.onMouse(msg)
+	case tea.ColorProfileMsg:
+		m.colour = msg.Profile
+		m.th = themeOf(m.th.name, m.colour)
+	case tea.BackgroundColorMsg:
+		m.onBackground(msg.IsDark())
+	case tea.ResumeMsg: // perhaps on another terminal
+		return m, m.askBackground()
 	case tickMsg:
 		m.now = msg.at
 		return m, tea.Batch(m.tick(), m.poll())
@@ -125,6 +143,8 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		return m, suspend(m)
 	case stopMsg:
 		return m, m.onStop()
+	case lostMsg:
+		return m, m.onLost()
 	default:
 		return m, m.onReading(msg)
 	}
@@ -164,6 +184,8 @@ func (m *Model) onReading(msg tea.Msg) tea.Cmd {
 				n.lines = msg.lines
 			}
 		}
+	case metricsMsg:
+		m.onMetrics(msg)
 	case saidMsg:
 		m.say(msg.style, "%s", msg.text)
 	}
@@ -269,19 +291,6 @@ func (m *Model) onStop() tea.Cmd {
 	return nil
 }
 
-// onWheel moves the cursor; a mouse is never needed.
-func (m *Model) onWheel(msg tea.MouseWheelMsg) {
-	if m.dlg != nil {
-		return
-	}
-	switch msg.Button {
-	case tea.MouseWheelUp:
-		m.move(-3)
-	case tea.MouseWheelDown:
-		m.move(3)
-	}
-}
-
 // move moves the cursor or scrolls, whatever the screen has.
 func (m *Model) move(by int) {
 	if m.opShown() {
@@ -299,6 +308,9 @@ func (m *Model) opShown() bool { return m.op != nil && m.op.origin == m.screen }
 func (m *Model) View() tea.View {
 	v := tea.NewView(m.render())
 	v.AltScreen = true
+	if m.mouse {
+		v.MouseMode = tea.MouseModeCellMotion
+	}
 	v.WindowTitle = "mosparoctl " + clean(m.svc.Deployment.Name)
 	return v
 }
@@ -332,6 +344,7 @@ func (m *Model) frame() []line {
 	out := m.head()
 	foot := m.foot()
 	room := max(m.h-len(out)-len(foot), 0)
+	m.spots = m.spots[:0]
 	var body []line
 	if m.opShown() {
 		body = m.viewOperation(m.w, room)

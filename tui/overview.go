@@ -49,7 +49,7 @@ func viewOverview(m *Model, w, h int) []line {
 	} else {
 		out = append(out, nil)
 	}
-	matrix := m.matrix(w, max(room, 2))
+	matrix := m.matrix(w, max(room, 2), len(out))
 	out = append(out, matrix...)
 	if free := h - len(out) - len(next) - 2; free >= 2 {
 		out = append(append(out, nil), m.attention(w, free)...)
@@ -60,8 +60,8 @@ func viewOverview(m *Model, w, h int) []line {
 	return append(out, next...)
 }
 
-// matrix is the table of nodes and check families in h lines.
-func (m *Model) matrix(w, h int) []line {
+// matrix is the table of nodes and check families in h lines, the first of which is line top of the body.
+func (m *Model) matrix(w, h, top int) []line {
 	families := m.st.families()
 	name := 4
 	for _, n := range m.st.nodes {
@@ -99,6 +99,7 @@ func (m *Model) matrix(w, h int) []line {
 		if from+i == at {
 			l[0] = span{chosen, "▸ " + cut(n.node.Name, name) + blanks(name-width(cut(n.node.Name, name)))}
 		}
+		m.clickable(top+len(out), w, from+i)
 		out = append(out, l)
 	}
 	return out

@@ -4,7 +4,9 @@ import (
 	"image/color"
 	"strings"
 
+	tea "charm.land/bubbletea/v2"
 	"charm.land/lipgloss/v2"
+	"github.com/charmbracelet/colorprofile"
 )
 
 // style is what a piece of text means; a theme says how that looks.
@@ -58,36 +60,45 @@ const (
 // Themes lists the names of all themes.
 func Themes() []string { return []string{Dark, Light, Contrast, Mono} }
 
-// themeOf is the theme of that name; an unknown one is Dark.
-func themeOf(name string) *theme {
+// themeOf is the theme of that name for a terminal that has the colours of a profile; an unknown one is Dark.
+func themeOf(name string, p colorprofile.Profile) *theme {
 	switch name {
 	case Light:
-		return newTheme(Light, standard(false))
+		return newTheme(Light, standard(false, p))
 	case Contrast:
 		return newTheme(Contrast, contrast())
 	case Mono:
 		return newTheme(Mono, mono())
 	default:
-		return newTheme(Dark, standard(true))
+		return newTheme(Dark, standard(true, p))
 	}
 }
 
-// standard is for a dark or a light background. Its colours are of the palette of 256, so that they are the same everywhere;
-// bubbletea turns them into those that a terminal of 16 colours has.
-func standard(dark bool) looks {
-	onLightOrDark := lipgloss.LightDark(dark)
-	ink := func(light, dark string) lipgloss.Style {
-		return lipgloss.NewStyle().Foreground(onLightOrDark(lipgloss.Color(light), lipgloss.Color(dark)))
+// standard is for a dark or a light background. Its colours are of the palette of 256, which is the same everywhere. A terminal of
+// 16 gets its own for each, since the nearest ones of 16 would make warnings look like failures.
+func standard(dark bool, p colorprofile.Profile) looks {
+	if p == colorprofile.Unknown {
+		p = colorprofile.ANSI256
 	}
-	back := onLightOrDark(lipgloss.Color("153"), lipgloss.Color("24"))
+	onLightOrDark, complete := lipgloss.LightDark(dark), lipgloss.Complete(p)
+	pick := func(of16 color.Color, of256 string) color.Color {
+		return complete(of16, lipgloss.Color(of256), lipgloss.Color(of256))
+	}
+	ink := func(light, dark color.Color) lipgloss.Style {
+		return lipgloss.NewStyle().Foreground(onLightOrDark(light, dark))
+	}
 	l := looks{
-		dim: ink("242", "245"), strong: lipgloss.NewStyle().Bold(true), accent: ink("25", "80"), good: ink("28", "114"), caution: ink("130", "221"),
-		bad: ink("160", "203").Bold(true), unsure: ink("91", "176"), chosen: ink("16", "231").Background(back).Bold(true), edge: ink("249", "240"),
-		added: ink("28", "114"), removed: ink("160", "203"),
+		dim:     ink(pick(lipgloss.BrightBlack, "242"), pick(lipgloss.White, "245")),
+		strong:  lipgloss.NewStyle().Bold(true),
+		accent:  ink(pick(lipgloss.Blue, "25"), pick(lipgloss.BrightCyan, "80")),
+		good:    ink(pick(lipgloss.Green, "28"), pick(lipgloss.BrightGreen, "114")),
+		caution: ink(pick(lipgloss.Yellow, "130"), pick(lipgloss.BrightYellow, "221")).Bold(!dark),
+		bad:     ink(pick(lipgloss.Red, "160"), pick(lipgloss.BrightRed, "203")).Bold(true),
+		unsure:  ink(pick(lipgloss.Magenta, "91"), pick(lipgloss.BrightMagenta, "176")),
+		chosen:  ink(pick(lipgloss.Black, "16"), pick(lipgloss.BrightWhite, "231")).Background(onLightOrDark(pick(lipgloss.Cyan, "153"), pick(lipgloss.Blue, "24"))).Bold(true),
+		edge:    ink(pick(lipgloss.White, "249"), pick(lipgloss.BrightBlack, "240")),
 	}
-	if !dark {
-		l[caution] = l[caution].Bold(true)
-	}
+	l[added], l[removed] = l[good], l[bad].Bold(false)
 	return l
 }
 
@@ -106,6 +117,28 @@ func contrast() looks {
 func mono() looks {
 	bold := lipgloss.NewStyle().Bold(true)
 	return looks{strong: bold, accent: bold, caution: bold, bad: bold.Underline(true), unsure: lipgloss.NewStyle().Underline(true), chosen: lipgloss.NewStyle().Reverse(true)}
+}
+
+// setTheme uses a theme that somebody chose.
+func (m *Model) setTheme(name string) { m.th, m.auto = themeOf(name, m.colour), false }
+
+// askBackground asks the terminal for its background, where that decides on the theme. Not every terminal answers.
+func (m *Model) askBackground() tea.Cmd {
+	if !m.auto {
+		return nil
+	}
+	return tea.RequestBackgroundColor
+}
+
+// onBackground takes the terminal's answer.
+func (m *Model) onBackground(dark bool) {
+	switch {
+	case !m.auto:
+	case dark:
+		m.th = themeOf(Dark, m.colour)
+	default:
+		m.th = themeOf(Light, m.colour)
+	}
 }
 
 // paint writes lines below each other with the theme's attributes.

@@ -25,6 +25,7 @@ import (
 
 type tuiOptions struct {
 	theme string
+	mouse bool
 }
 
 func newTUI(a *app) *cobra.Command {
@@ -43,11 +44,12 @@ NO_COLOR and --no-color turn colours off.`,
 		Args:        cobra.NoArgs,
 		RunE:        func(cmd *cobra.Command, _ []string) error { return runTUI(cmd.Context(), a, o) },
 	}
-	cmd.Flags().StringVar(&o.theme, "theme", "", "`colours`: "+strings.Join(tui.Themes(), ", ")+" (default: dark, mono with NO_COLOR)")
+	cmd.Flags().StringVar(&o.theme, "theme", "", "`colours`: "+strings.Join(tui.Themes(), ", ")+" (default: dark or light, as the terminal's background is; mono with NO_COLOR)")
+	cmd.Flags().BoolVar(&o.mouse, "mouse", false, "take clicks and the wheel; the terminal then selects text with shift only")
 	return cmd
 }
 
-// theme is the theme to use.
+// choose is the theme to use; "" leaves it to the terminal.
 func (o tuiOptions) choose(a *app) (string, error) {
 	switch {
 	case o.theme != "" && !slices.Contains(tui.Themes(), o.theme):
@@ -57,7 +59,7 @@ func (o tuiOptions) choose(a *app) (string, error) {
 	case a.flags.noColor || os.Getenv("NO_COLOR") != "":
 		return tui.Mono, nil
 	}
-	return tui.Dark, nil
+	return "", nil
 }
 
 func runTUI(ctx context.Context, a *app, o tuiOptions) error {
@@ -82,7 +84,7 @@ func runTUI(ctx context.Context, a *app, o tuiOptions) error {
 	}
 	defer func() { _ = live.Close() }()
 	m := tui.New(ctx, tui.Services{Deployment: s.deployment, Reader: live, Planner: planner{s}, Shell: s.shell, Export: exportFile, Redact: a.redactor.Text},
-		tui.Options{Theme: theme})
+		tui.Options{Theme: theme, Mouse: o.mouse})
 	exit := a.exit
 	defer func() { a.exit = exit }()
 	return a.gracefully(func() error {
