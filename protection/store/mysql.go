@@ -36,6 +36,8 @@ type mysqlDB struct {
 	looked  time.Time  // when the last search ended without success
 	done    chan struct{}
 	watcher sync.WaitGroup
+
+	writes gatherer[flowWrite]
 }
 
 type server struct {
@@ -45,6 +47,8 @@ type server struct {
 	q      *prepared
 	galera atomic.Bool // sessions wait until what other nodes committed can be read
 	mysql8 atomic.Bool // not MariaDB: sessions want table times that are not cached
+
+	grouping atomic.Bool // flow writes may go in groups
 }
 
 func openMySQL(ctx context.Context, o Options) (backend, error) {
@@ -52,6 +56,7 @@ func openMySQL(ctx context.Context, o Options) (backend, error) {
 		return nil, protection.Errorf(protection.CodeInvalid, "open database: no server is given")
 	}
 	m := &mysqlDB{o: o, done: make(chan struct{})}
+	m.writes.run, m.writes.limit = m.writeGroup, groupLimit
 	for _, addr := range o.Servers {
 		s, err := newServer(addr, o)
 		if err != nil {
@@ -155,11 +160,12 @@ var errNotReady = &mysql.MySQLError{Number: 1047, Message: "the Galera node is n
 func (s *server) probe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	var readOnly int
+	var readOnly, increment int64
 	var version string
-	if err := s.db.QueryRowContext(ctx, "SELECT @@global.read_only, VERSION()").Scan(&readOnly, &version); err != nil {
+	if err := s.db.QueryRowContext(ctx, "SELECT @@global.read_only, VERSION(), @@global.auto_increment_increment").Scan(&readOnly, &version, &increment); err != nil {
 		return err
 	}
+	s.learnGrouping(version, increment)
 	if !strings.Contains(version, "MariaDB") && !strings.HasPrefix(version, "5.") {
 		s.learn(&s.mysql8)
 	}
@@ -321,12 +327,29 @@ func (m *mysqlDB) close() error {
 
 // script runs several statements in one packet: one round trip for a whole transaction. The results are those of the
 // statements in order. After an error the transaction is rolled back, or its connection dropped.
-func (s *server) script(ctx context.Context, text string, args ...any) (r scriptResult, err error) {
+func (s *server) script(ctx context.Context, text string, args ...any) (scriptResult, error) {
 	conn, err := s.db.Conn(ctx)
 	if err != nil {
-		return r, err
+		return scriptResult{}, err
 	}
 	defer conn.Close()
+	r, err := runScript(ctx, conn, text, args)
+	if err != nil {
+		undo(ctx, conn)
+	}
+	return r, err
+}
+
+// undo rolls back what conn is in the middle of, or drops the connection.
+func undo(ctx context.Context, conn *sql.Conn) {
+	if _, err := conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK"); err != nil {
+		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+	}
+}
+
+// runScript is script on a connection, and leaves it as it is after an error. It goes to the driver itself, since the
+// standard library hands on the result of the last statement only.
+func runScript(ctx context.Context, conn *sql.Conn, text string, args []any) (r scriptResult, err error) {
 	values := make([]driver.NamedValue, len(args))
 	for i, a := range args {
 		v, err := driver.DefaultParameterConverter.ConvertValue(a)
@@ -335,27 +358,17 @@ func (s *server) script(ctx context.Context, text string, args ...any) (r script
 		}
 		values[i] = driver.NamedValue{Ordinal: i + 1, Value: v}
 	}
-	rawErr := conn.Raw(func(dc any) error {
+	err = conn.Raw(func(dc any) error {
 		on, ok := dc.(driver.ExecerContext)
 		if !ok {
-			err = fmt.Errorf("the MySQL driver runs no scripts")
-			return nil
+			return fmt.Errorf("the MySQL driver runs no scripts")
 		}
-		var res driver.Result
-		if res, err = on.ExecContext(ctx, text, values); err == nil {
-			if all, ok := res.(mysql.Result); ok {
-				r = scriptResult{affected: all.AllRowsAffected(), ids: all.AllLastInsertIds()}
-			}
-			return nil
+		res, err := on.ExecContext(ctx, text, values)
+		if all, ok := res.(mysql.Result); ok && err == nil {
+			r = scriptResult{affected: all.AllRowsAffected(), ids: all.AllLastInsertIds()}
 		}
-		if _, undo := on.ExecContext(context.WithoutCancel(ctx), "ROLLBACK", nil); undo != nil {
-			return driver.ErrBadConn
-		}
-		return nil
+		return err
 	})
-	if err == nil {
-		err = rawErr
-	}
 	return r, err
 }
 

@@ -52,7 +52,7 @@ func (s *Store) SaveRestriction(ctx context.Context, r *protection.Restriction, 
 			s.stamp(r.StartedAt), r.Duration, s.stamp(r.ValidUntil), r.ID); err != nil {
 			return err
 		}
-		return count(ctx, q, s.b.dialect(), counterColumn(counter), projectID, s.day(now), s.stamp(now))
+		return dayCounter{counterColumn(counter), projectID, s.day(now)}.add(ctx, q, s.b.dialect(), increment{1, s.stamp(now)})
 	})
 	if err == nil {
 		r.ID = inserted

@@ -13,17 +13,37 @@ func counterColumn(c protection.Counter) string {
 	return [...]string{"number_of_valid_submissions", countSpam, "number_of_delayed_requests", "number_of_blocked_requests"}[c]
 }
 
-func updateCounter(column string) string {
-	return "UPDATE `day_statistic` SET `" + column + "` = `" + column + "` + 1, `updated_at` = ? WHERE `date` = ? AND `project_id` = ?"
+// dayCounter is a counter of a project's day.
+type dayCounter struct {
+	column    string
+	projectID int64
+	day       string
 }
 
-// count adds one to a counter of a day. The row is inserted only if an update found none: an insert that ends as an update
-// would use up an id each time, and ids have 31 bits.
-func count(ctx context.Context, q querier, d dialect, column string, projectID int64, day, now string) error {
-	n, err := affected(q.exec(ctx, updateCounter(column), now, day, projectID))
-	if err != nil || n > 0 {
+// increment is what a counter grows by, and when.
+type increment struct {
+	by int64
+	at string
+}
+
+func (k dayCounter) update() string {
+	return "UPDATE `day_statistic` SET `" + k.column + "` = `" + k.column + "` + ?, `updated_at` = ? WHERE `date` = ? AND `project_id` = ?"
+}
+
+func (k dayCounter) updateArgs(n increment) []any { return []any{n.by, n.at, k.day, k.projectID} }
+
+// add counts up. The row is inserted only if an update found none: an insert that ends as an update would use up an id
+// each time, and ids have 31 bits.
+func (k dayCounter) add(ctx context.Context, q querier, d dialect, n increment) error {
+	found, err := affected(q.exec(ctx, k.update(), k.updateArgs(n)...))
+	if err != nil || found > 0 {
 		return err
 	}
+	return k.insert(ctx, q, d, n)
+}
+
+// insert is add for a day that has no row yet.
+func (k dayCounter) insert(ctx context.Context, q querier, d dialect, n increment) error {
 	query := "INSERT INTO `day_statistic` (`project_id`, `date`, `number_of_valid_submissions`, `number_of_spam_submissions`, " +
 		"`number_of_delayed_requests`, `number_of_blocked_requests`, `updated_at`) VALUES (?, ?, ?, ?, ?, ?, ?) "
 	if d == dialectSQLite {
@@ -31,19 +51,23 @@ func count(ctx context.Context, q querier, d dialect, column string, projectID i
 	} else {
 		query += "ON DUPLICATE KEY UPDATE "
 	}
-	query += "`" + column + "` = `" + column + "` + 1, `updated_at` = ?"
-	args := []any{projectID, day}
+	query += "`" + k.column + "` = `" + k.column + "` + ?, `updated_at` = ?"
+	args := []any{k.projectID, k.day}
 	for c := protection.CountValid; c <= protection.CountBlocked; c++ {
-		args = append(args, bit(counterColumn(c) == column))
+		var first int64
+		if counterColumn(c) == k.column {
+			first = n.by
+		}
+		args = append(args, first)
 	}
-	_, err = q.exec(ctx, query, append(args, now, now)...)
+	_, err := q.exec(ctx, query, append(args, n.at, n.by, n.at)...)
 	return err
 }
 
 // Count adds one to a counter of the day of now.
 func (s *Store) Count(ctx context.Context, projectID int64, c protection.Counter, now time.Time) error {
 	return s.b.auto(ctx, "count", func(ctx context.Context, q querier) error {
-		return count(ctx, q, s.b.dialect(), counterColumn(c), projectID, s.day(now), s.stamp(now))
+		return dayCounter{counterColumn(c), projectID, s.day(now)}.add(ctx, q, s.b.dialect(), increment{1, s.stamp(now)})
 	})
 }
 

@@ -80,6 +80,8 @@ type querier interface {
 	row(ctx context.Context, query string, args ...any) rower
 }
 
+type findToken func(context.Context, querier) (id int64, err error)
+
 // backend is a dialect with its connections. Each method retries what may be retried and bounds it in time; f may
 // therefore run several times and must not have effects of its own before it returns nil.
 type backend interface {
@@ -90,6 +92,8 @@ type backend interface {
 	write(ctx context.Context, op string, f func(context.Context, querier) error) error
 	// auto runs f, which may write, each statement being its own transaction or all of them one.
 	auto(ctx context.Context, op string, f func(context.Context, querier) error) error
+	// createToken inserts a token; find tells the id of one that was inserted before the connection was lost.
+	createToken(ctx context.Context, row []any, find findToken) (int64, error)
 	// createSubmission writes sub, its detection, the token's last submission and the counter of spam, as one transaction.
 	createSubmission(ctx context.Context, r submissionRow) (int64, error)
 	// verify marks a token and its submission as verified and counts, as one transaction; it is false if the token was
@@ -103,6 +107,8 @@ type Store struct {
 	o     Options
 	b     backend
 	rules ruleWatch
+
+	withPartial, withSubmission *lookup
 
 	closing sync.Once
 	closed  error
@@ -126,6 +132,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.lookups()
 	return s, nil
 }
 

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/mosparoctl/mosparoctl/protection"
@@ -47,7 +48,8 @@ type submissionRow struct {
 const (
 	insertSubmission = "INSERT INTO `submission` (`project_id`, `submit_token_id`, `validation_token`, `data`, `signature`, `submitted_at`, " +
 		"`verified_at`, `matched_rule_items`, `ignored_fields`, `general_verifications`, `verified_fields`, `issues`, `spam_rating`, " +
-		"`spam_detection_rating`, `spam`, `valid`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+		"`spam_detection_rating`, `spam`, `valid`) VALUES "
+	submissionMarks = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 	insertDetection = "INSERT INTO `detection_result` (`matched_field_rule_items`, `matched_submission_rules`, `submission_id`, `project_id`) VALUES "
 	setLast         = "UPDATE `submit_token` SET `last_submission_id` = ? WHERE `id` = ? AND `project_id` + 0 = ?"
 )
@@ -97,7 +99,7 @@ func (s *Store) submissionRow(sub *protection.Submission, countSpam bool) (r sub
 
 // insert writes r within a transaction.
 func (r submissionRow) insert(ctx context.Context, q querier) (int64, error) {
-	res, err := q.exec(ctx, insertSubmission, r.columns...)
+	res, err := q.exec(ctx, insertSubmission+submissionMarks, r.columns...)
 	if err != nil {
 		return 0, err
 	}
@@ -114,45 +116,57 @@ func (r submissionRow) insert(ctx context.Context, q querier) (int64, error) {
 		return 0, err
 	}
 	if r.spam {
-		err = count(ctx, q, dialectSQLite, countSpam, r.projectID, r.day, r.now)
+		err = dayCounter{countSpam, r.projectID, r.day}.add(ctx, q, dialectSQLite, increment{1, r.now})
 	}
+	return n, err
+}
+
+func (m *mysqlDB) createSubmission(ctx context.Context, r submissionRow) (n int64, err error) {
+	w := flowWrite{submission: &r}
+	err = m.o.observe("create submission", func() error {
+		if done, _ := m.group(ctx, &w); done {
+			n = w.id
+			return nil
+		}
+		var missed map[dayCounter]increment
+		err := m.retry(ctx, func(ctx context.Context, s *server) (err error) {
+			n, missed, err = s.createSubmission(ctx, &r, lockToken)
+			return err
+		})
+		m.startDays(ctx, missed)
+		return err
+	})
 	return n, err
 }
 
 // createSubmission sends the whole transaction in one packet. The token's row is locked first: two checks of one token
 // would otherwise both hold the shared lock that the foreign key takes, and deadlock when they want to write it.
-func (m *mysqlDB) createSubmission(ctx context.Context, r submissionRow) (n int64, err error) {
+func (s *server) createSubmission(ctx context.Context, r *submissionRow, lock string) (id int64, missed map[dayCounter]increment, err error) {
 	// LAST_INSERT_ID() is the submission's until the detection is inserted, which therefore comes last.
-	script := "START TRANSACTION; " + lockToken + "; " + insertSubmission +
+	script := "START TRANSACTION; DO (" + lock + "); " + insertSubmission + submissionMarks +
 		"; UPDATE `submit_token` SET `last_submission_id` = LAST_INSERT_ID() WHERE `id` = ? AND `project_id` + 0 = ?; "
 	args := append(append([]any{r.tokenID}, r.columns...), r.tokenID, r.projectID)
 	if r.detection != nil {
 		script += insertDetection + "(?, ?, LAST_INSERT_ID(), ?); "
 		args = append(args, r.detection[0], r.detection[1], r.projectID)
 	}
+	k, one := dayCounter{countSpam, r.projectID, r.day}, increment{1, r.now}
 	if r.spam {
-		script += updateCounter(countSpam) + "; "
-		args = append(args, r.now, r.day, r.projectID)
+		script += k.update() + "; "
+		args = append(args, k.updateArgs(one)...)
 	}
-	script += "COMMIT"
-	err = m.o.observe("create submission", func() error {
-		return m.retry(ctx, func(ctx context.Context, s *server) error {
-			res, err := s.script(ctx, script, args...)
-			if err != nil {
-				return err
-			}
-			n = res.ids[2]
-			if r.spam && res.affected[len(res.affected)-2] == 0 {
-				return count(ctx, s.q, dialectMySQL, countSpam, r.projectID, r.day, r.now)
-			}
-			return nil
-		})
-	})
-	return n, err
+	res, err := s.script(ctx, script+"COMMIT", args...)
+	if err != nil {
+		return 0, nil, err
+	}
+	if r.spam && res.affected[len(res.affected)-2] == 0 {
+		missed = map[dayCounter]increment{k: one}
+	}
+	return res.ids[2], missed, nil
 }
 
 // lockToken takes the exclusive lock of a token's row without changing it.
-const lockToken = "DO (SELECT `id` FROM `submit_token` WHERE `id` = ? FOR UPDATE)"
+const lockToken = "SELECT `id` FROM `submit_token` WHERE `id` = ? FOR UPDATE"
 
 // Verification is the outcome of verify: everything that becomes true at once when a token is used up.
 type Verification struct {
@@ -173,15 +187,17 @@ type Verification struct {
 type verifyRow struct {
 	tokenID, submissionID, projectID int64
 	at, day                          string
-	columns                          []any // of setVerified
+	columns                          []any // verifiedColumns
 	data                             string
 	counter                          string // a column, or empty
 }
 
 const (
-	markToken   = "UPDATE `submit_token` SET `verified_at` = ? WHERE `id` = ? AND `project_id` + 0 = ? AND `verified_at` IS NULL"
-	setVerified = "UPDATE `submission` SET `verified_at` = ?, `valid` = ?, `verified_fields` = ?, `general_verifications` = ?, `issues` = ?"
+	markToken = "UPDATE `submit_token` SET `verified_at` = ? WHERE `id` = ? AND `project_id` + 0 = ? AND `verified_at` IS NULL"
 )
+
+// verifiedColumns are what a verification sets in its submission, beside the data.
+var verifiedColumns = [...]string{"`verified_at`", "`valid`", "`verified_fields`", "`general_verifications`", "`issues`"}
 
 // Verify uses a token up and records the outcome. However many nodes try at once, exactly one succeeds; the others get
 // CodeUsed. CodeUnavailable after a lost connection can mean that this very call used the token up: the caller must not
@@ -222,7 +238,7 @@ func (s *Store) verifyRow(v Verification) (r verifyRow, err error) {
 
 // statement is the update of the submission and its values.
 func (r verifyRow) statement() (string, []any) {
-	query, args := setVerified, slices.Clip(r.columns)
+	query, args := "UPDATE `submission` SET "+strings.Join(verifiedColumns[:], " = ?, ")+" = ?", slices.Clip(r.columns)
 	if r.data != "" {
 		query += ", `data` = ?"
 		args = append(args, r.data)
@@ -241,7 +257,7 @@ func (r verifyRow) update(ctx context.Context, q querier) (bool, error) {
 		return false, err
 	}
 	if r.counter != "" {
-		err = count(ctx, q, dialectSQLite, r.counter, r.projectID, r.day, r.at)
+		err = dayCounter{r.counter, r.projectID, r.day}.add(ctx, q, dialectSQLite, increment{1, r.at})
 	}
 	return err == nil, err
 }
@@ -252,40 +268,54 @@ func (r verifyRow) update(ctx context.Context, q querier) (bool, error) {
 const markTokenFirst = "UPDATE `submit_token` SET `verified_at` = IF(@mosparoctl_first := 1, ?, NULL) " +
 	"WHERE `id` = ? AND `project_id` + 0 = ? AND `verified_at` IS NULL"
 
-// markedAt is the position of markTokenFirst in the script of verify.
-const markedAt = 2
-
-// verify sends the whole transaction in one packet; each statement changes something only if the token was marked by it.
 func (m *mysqlDB) verify(ctx context.Context, r verifyRow) (first bool, err error) {
-	query, set := r.statement()
-	script := "SET @mosparoctl_first = 0; START TRANSACTION; " + markTokenFirst + "; " + query + " AND @mosparoctl_first = 1; "
-	args := append([]any{r.at, r.tokenID, r.projectID}, set...)
-	if r.counter != "" {
-		script += updateCounter(r.counter) + " AND @mosparoctl_first = 1; "
-		args = append(args, r.at, r.day, r.projectID)
-	}
-	script += "COMMIT"
+	w := flowWrite{verify: &r}
 	lost := false
-	err = m.o.observe("verify submission", func() error {
-		return m.retry(ctx, func(ctx context.Context, s *server) error {
-			res, err := s.script(ctx, script, args...)
-			if err != nil {
-				lost = lost || classify(err) == unsure
-				return err
-			}
-			if first = res.affected[markedAt] == 1; !first {
-				return nil
-			}
-			if r.counter != "" && res.affected[len(res.affected)-2] == 0 {
-				return count(ctx, s.q, dialectMySQL, r.counter, r.projectID, r.day, r.at)
-			}
+	err = m.o.observe("verify submission", func() (err error) {
+		done := false
+		if done, lost = m.group(ctx, &w); done {
+			first = w.first
 			return nil
+		}
+		var missed map[dayCounter]increment
+		err = m.retry(ctx, func(ctx context.Context, s *server) error {
+			first, missed, err = s.verify(ctx, &r, "")
+			lost = lost || err != nil && classify(err) == unsure
+			return err
 		})
+		m.startDays(ctx, missed)
+		return err
 	})
 	if err == nil && !first && lost {
 		return false, protection.Errorf(protection.CodeUnavailable, "the connection was lost while the token was used up: nobody can tell by whom")
 	}
 	return first, err
+}
+
+// verify sends the whole transaction in one packet; each statement changes something only if the token was marked by it.
+func (s *server) verify(ctx context.Context, r *verifyRow, lock string) (first bool, missed map[dayCounter]increment, err error) {
+	query, set := r.statement()
+	k, one := dayCounter{r.counter, r.projectID, r.day}, increment{1, r.at}
+	script, args := "SET @mosparoctl_first = 0; START TRANSACTION; ", []any{}
+	markedAt := 2
+	if lock != "" {
+		script, args = script+"DO ("+lock+"); ", append(args, r.tokenID)
+		markedAt++
+	}
+	script += markTokenFirst + "; " + query + " AND @mosparoctl_first = 1; "
+	args = append(append(args, r.at, r.tokenID, r.projectID), set...)
+	if r.counter != "" {
+		script += k.update() + " AND @mosparoctl_first = 1; "
+		args = append(args, k.updateArgs(one)...)
+	}
+	res, err := s.script(ctx, script+"COMMIT", args...)
+	if err != nil || res.affected[markedAt] == 0 {
+		return false, nil, err
+	}
+	if r.counter != "" && res.affected[len(res.affected)-2] == 0 {
+		missed = map[dayCounter]increment{k: one}
+	}
+	return true, missed, nil
 }
 
 // SetData replaces the data of a submission.

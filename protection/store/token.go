@@ -21,27 +21,57 @@ func (s *Store) tokenInto(t *protection.SubmitToken) []any {
 // they prefer without statistics, or where an ORDER BY invites them to.
 const whereToken = "t.`token` = ? AND t.`project_id` + 0 = ?"
 
+const (
+	insertToken = "INSERT INTO `submit_token` (`project_id`, `ip_address`, `page_title`, `page_url`, `form_action_url`, `form_id`, `token`, " +
+		"`proof_of_work_result`, `created_at`) VALUES "
+	tokenMarks = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
 // CreateToken inserts t and sets its ID.
-func (s *Store) CreateToken(ctx context.Context, t *protection.SubmitToken) error {
-	const insert = "INSERT INTO `submit_token` (`project_id`, `ip_address`, `page_title`, `page_url`, `form_action_url`, `form_id`, `token`, " +
-		"`proof_of_work_result`, `created_at`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-	again := false
-	return s.b.auto(ctx, "create submit token", func(ctx context.Context, q querier) error {
-		if again { // an earlier try may have been committed before its connection was lost
-			err := q.row(ctx, "SELECT t.`id` FROM `submit_token` t WHERE "+whereToken, t.Token, t.ProjectID).Scan(&t.ID)
-			if !errors.Is(err, sql.ErrNoRows) {
-				return err
-			}
+func (s *Store) CreateToken(ctx context.Context, t *protection.SubmitToken) (err error) {
+	row := []any{t.ProjectID, t.IPHash, t.PageTitle, t.PageURL, textOrNull(t.FormActionURL), textOrNull(t.FormID), t.Token,
+		textOrNull(t.ProofOfWorkResult), s.stamp(t.CreatedAt)}
+	t.ID, err = s.b.createToken(ctx, row, func(ctx context.Context, q querier) (id int64, err error) {
+		err = q.row(ctx, "SELECT t.`id` FROM `submit_token` t WHERE "+whereToken, t.Token, t.ProjectID).Scan(&id)
+		return id, err
+	})
+	return err
+}
+
+func (db *sqliteDB) createToken(ctx context.Context, row []any, _ findToken) (id int64, err error) {
+	err = db.write(ctx, "create submit token", func(ctx context.Context, q querier) error {
+		r, err := q.exec(ctx, insertToken+tokenMarks, row...)
+		if err == nil {
+			id, err = r.LastInsertId()
 		}
-		again = true
-		r, err := q.exec(ctx, insert, t.ProjectID, t.IPHash, t.PageTitle, t.PageURL, textOrNull(t.FormActionURL), textOrNull(t.FormID), t.Token,
-			textOrNull(t.ProofOfWorkResult), s.stamp(t.CreatedAt))
-		if err != nil {
-			return err
-		}
-		t.ID, err = r.LastInsertId()
 		return err
 	})
+	return id, err
+}
+
+func (m *mysqlDB) createToken(ctx context.Context, row []any, find findToken) (id int64, err error) {
+	w := flowWrite{token: row}
+	err = m.o.observe("create submit token", func() error {
+		done, again := m.group(ctx, &w)
+		if done {
+			id = w.id
+			return nil
+		}
+		return m.retry(ctx, func(ctx context.Context, s *server) (err error) {
+			if again { // an earlier try may have been committed before its connection was lost
+				if id, err = find(ctx, s.q); !errors.Is(err, sql.ErrNoRows) {
+					return err
+				}
+			}
+			again = true
+			r, err := s.q.exec(ctx, insertToken+tokenMarks, row...)
+			if err == nil {
+				id, err = r.LastInsertId()
+			}
+			return err
+		})
+	})
+	return id, err
 }
 
 // SetProofOfWork replaces the proof that a token asks for.
@@ -73,37 +103,23 @@ func exactToken(t *protection.SubmitToken, token string, err error) (*protection
 
 // TokenAndPartial is Token together with the data that store-form-data collected for it, nil if there is none.
 func (s *Store) TokenAndPartial(ctx context.Context, projectID int64, token string) (*protection.SubmitToken, *protection.PartialSubmission, error) {
-	t, p := new(protection.SubmitToken), new(protection.PartialSubmission)
-	var data string
-	err := s.b.read(ctx, "read submit token", func(ctx context.Context, q querier) error {
-		return q.row(ctx, "SELECT "+tokenColumns+", p.`id`, p.`data`, p.`ignored_fields`, p.`updated_at` FROM `submit_token` t "+
-			"LEFT JOIN `partial_submission` p ON p.`submit_token_id` = t.`id` AND p.`project_id` + 0 = t.`project_id` "+
-			"WHERE "+whereToken, token, projectID).
-			Scan(append(s.tokenInto(t), id{&p.ID}, text{&data}, jsonColumn{&p.IgnoredFields}, s.timeInto(&p.UpdatedAt))...)
-	})
-	if t, err = exactToken(t, token, err); err != nil || p.ID == 0 {
-		return t, nil, err
+	r, err := s.withPartial.find(ctx, projectID, token)
+	if err != nil || r.partial.ID == 0 {
+		return r.orNil(err), nil, err
 	}
-	p.ProjectID, p.TokenID = projectID, t.ID
-	p.Data, err = s.o.Key.DecryptJSON(data)
-	return t, p, wrap("read partial submission", err)
+	r.partial.ProjectID, r.partial.TokenID = projectID, r.token.ID
+	r.partial.Data, err = s.o.Key.DecryptJSON(r.data)
+	return &r.token, &r.partial, wrap("read partial submission", err)
 }
 
 // TokenAndSubmission is Token together with its last submission (without detection), nil if it was never checked.
 func (s *Store) TokenAndSubmission(ctx context.Context, projectID int64, token string) (*protection.SubmitToken, *protection.Submission, error) {
-	t, sub := new(protection.SubmitToken), new(protection.Submission)
-	var data string
-	err := s.b.read(ctx, "read submit token", func(ctx context.Context, q querier) error {
-		return q.row(ctx, "SELECT "+tokenColumns+", "+submissionColumns+" FROM `submit_token` t "+
-			"LEFT JOIN `submission` s ON s.`id` = t.`last_submission_id` AND s.`project_id` = t.`project_id` "+
-			"WHERE "+whereToken, token, projectID).
-			Scan(append(s.tokenInto(t), s.submissionInto(sub, &data)...)...)
-	})
-	if t, err = exactToken(t, token, err); err != nil || sub.ID == 0 {
-		return t, nil, err
+	r, err := s.withSubmission.find(ctx, projectID, token)
+	if err != nil || r.sub.ID == 0 {
+		return r.orNil(err), nil, err
 	}
-	sub.Data, err = s.o.Key.DecryptJSON(data)
-	return t, sub, wrap("read submission", err)
+	r.sub.Data, err = s.o.Key.DecryptJSON(r.data)
+	return &r.token, &r.sub, wrap("read submission", err)
 }
 
 // SavePartial inserts or replaces the collected data of p's token.
