@@ -17,6 +17,7 @@ import (
 type held struct {
 	writes *gatherer[flowWrite]
 	sizes  []int
+	errs   []error
 	open   chan struct{}
 }
 
@@ -25,8 +26,9 @@ func hold(s *Store) *held {
 	h := &held{writes: &m.writes, open: make(chan struct{})}
 	h.writes.busy = true
 	h.writes.run = func(group []*flowWrite) error {
-		h.sizes = append(h.sizes, len(group))
-		return m.writeGroup(group)
+		err := m.writeGroup(group)
+		h.sizes, h.errs = append(h.sizes, len(group)), append(h.errs, err)
+		return err
 	}
 	return h
 }
@@ -46,10 +48,10 @@ func (h *held) release(t *testing.T, n int) {
 }
 
 // together runs all of them in one group and returns their errors.
-func together(t *testing.T, s *Store, work ...func(context.Context) error) []error {
+func together(t *testing.T, s *Store, work ...func(context.Context) error) (errs []error, ofGroup error) {
 	t.Helper()
 	h := hold(s)
-	errs := make([]error, len(work))
+	errs = make([]error, len(work))
 	var wg sync.WaitGroup
 	for i, f := range work {
 		wg.Go(func() { errs[i] = f(context.WithoutCancel(t.Context())) })
@@ -59,7 +61,7 @@ func together(t *testing.T, s *Store, work ...func(context.Context) error) []err
 	if len(h.sizes) == 0 || h.sizes[0] != len(work) {
 		t.Fatalf("groups of %v, not of %d", h.sizes, len(work))
 	}
-	return errs
+	return errs, h.errs[0]
 }
 
 func TestGroupsOfWrites(t *testing.T) {
@@ -109,7 +111,9 @@ func testMixedGroup(t *testing.T, s *Store) {
 		}
 		work = append(work, func(ctx context.Context) error { return s.Verify(ctx, v) })
 	}
-	for i, err := range together(t, s, work...) {
+	errs, err := together(t, s, work...)
+	must(t, err)
+	for i, err := range errs {
 		if err != nil {
 			t.Errorf("%d: %v", i, err)
 		}
@@ -157,7 +161,7 @@ func testFailingMember(t *testing.T, s *Store) {
 		return s.Verify(ctx, Verification{ProjectID: p.ID, TokenID: tok.ID, SubmissionID: sub.ID, At: testNow, Valid: true, Counted: true, Counter: protection.CountValid})
 	}
 	good := &protection.Submission{ProjectID: p.ID, TokenID: newToken(t, s, p, testNow, "a").ID, Data: php.Strings("x"), SubmittedAt: testNow}
-	errs := together(t, s,
+	errs, err := together(t, s,
 		func(ctx context.Context) error { return s.CreateSubmission(ctx, good, true) },
 		func(ctx context.Context) error {
 			return s.CreateSubmission(ctx, &protection.Submission{ProjectID: p.ID, TokenID: 4711, Data: php.Strings("x"), SubmittedAt: testNow}, true)
@@ -166,13 +170,17 @@ func testFailingMember(t *testing.T, s *Store) {
 			return s.CreateToken(ctx, &protection.SubmitToken{ProjectID: p.ID, Token: strings.Repeat("x", 100), CreatedAt: testNow})
 		},
 		verify, verify)
+	if err == nil {
+		t.Error("the group did not fail")
+	}
 	must(t, errs[0])
 	wantCode(t, errs[1], protection.CodeConflict)
 	wantCode(t, errs[2], protection.CodeInvalid)
 	checkOnce(t, errs[3], errs[4])
 	tok2 := newToken(t, s, p, testNow, "a")
 	again := Verification{ProjectID: p.ID, TokenID: tok2.ID, SubmissionID: newSubmission(t, s, tok2, testNow, protection.No).ID, At: testNow}
-	errs = together(t, s, verify, func(ctx context.Context) error { return s.Verify(ctx, again) }, func(ctx context.Context) error { return s.Verify(ctx, again) })
+	errs, err = together(t, s, verify, func(ctx context.Context) error { return s.Verify(ctx, again) }, func(ctx context.Context) error { return s.Verify(ctx, again) })
+	must(t, err)
 	wantCode(t, errs[0], protection.CodeUsed)
 	checkOnce(t, errs[1], errs[2])
 	if days, err := s.Statistics(t.Context(), p.ID, time.Time{}); err != nil || len(days) != 1 || days[0].Valid != 1 || days[0].Spam != 1 {
@@ -212,7 +220,11 @@ func testLockedMember(t *testing.T, m *lab.MariaDB) {
 			return then()
 		}
 	}
-	for _, err := range together(t, s, create(locked, func() error { return nil }), create(free, tx.Commit)) { // the first ends only if the second does
+	errs, err := together(t, s, create(locked, func() error { return nil }), create(free, tx.Commit)) // the first ends only if the second does
+	if classify(err) != contended {
+		t.Errorf("the group: %v", err)
+	}
+	for _, err := range errs {
 		must(t, err)
 	}
 }
@@ -229,9 +241,12 @@ func testLostGroup(t *testing.T, m *lab.MariaDB) {
 		sub := newSubmission(t, s, used, testNow, protection.No)
 		px.cut("CASE `id`", pass)
 		fresh := &protection.SubmitToken{ProjectID: p.ID, IPHash: "h", Token: fmt.Sprint("lost group ", pass), CreatedAt: testNow}
-		errs := together(t, s, func(ctx context.Context) error { return s.CreateToken(ctx, fresh) }, func(ctx context.Context) error {
+		errs, err := together(t, s, func(ctx context.Context) error { return s.CreateToken(ctx, fresh) }, func(ctx context.Context) error {
 			return s.Verify(ctx, Verification{ProjectID: p.ID, TokenID: used.ID, SubmissionID: sub.ID, At: testNow, Valid: true, Counted: true, Counter: protection.CountValid})
 		})
+		if classify(err) != unsure {
+			t.Errorf("the group: %v", err)
+		}
 		must(t, errs[0])
 		if n := rowsWhere(t, s, "submit_token", "token = ? AND id = ?", fresh.Token, fresh.ID); n != 1 {
 			t.Errorf("pass %v: the token is there %d times", pass, n)
