@@ -50,6 +50,9 @@ func newWorld(broken bool, names ...string) *world {
 	for i, name := range names {
 		n := &inventory.Node{Name: name, Address: fmt.Sprintf("10.0.0.%d", 11+i), Roles: []inventory.Role{inventory.RoleApp, inventory.RoleCron},
 			Paths: inventory.Paths{Root: "/srv/mosparo", Layout: inventory.LayoutReleases}}
+		if i < 2 {
+			n.Serve.Metrics = "127.0.0.1:9180"
+		}
 		if i == 0 {
 			n.Roles = append([]inventory.Role{inventory.RoleAdmin}, n.Roles...)
 		}
@@ -231,6 +234,7 @@ func newRig(t testing.TB, w *world, o Options) *rig {
 	r := &rig{t: t, w: w, m: New(t.Context(), Services{Deployment: w.d, Reader: w, Planner: w, Now: w.now,
 		Export: func(name string, data []byte) (string, error) { return name, nil }}, o)}
 	r.do(r.m.poll())
+	r.readings(readingsBefore - 1)
 	r.m.now = noon.Add(time.Second)
 	r.do(r.m.layCron())
 	return r

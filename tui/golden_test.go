@@ -104,7 +104,7 @@ func TestScreens(t *testing.T) {
 				r.size(size[0], size[1])
 				name := func(screen string) string { return fmt.Sprintf("%s/%s-%dx%d-%s", state, screen, size[0], size[1], th) }
 				for i, s := range screenNames() {
-					r.press(fmt.Sprint(i + 1))
+					r.press(screenKey(screenID(i)))
 					if broken && s == "node" {
 						r.press("h") // the node before the first is the last
 					}

@@ -14,6 +14,7 @@ import (
 	"github.com/mosparoctl/mosparoctl/ops/health"
 	"github.com/mosparoctl/mosparoctl/ops/lock"
 	"github.com/mosparoctl/mosparoctl/ops/logs"
+	"github.com/mosparoctl/mosparoctl/ops/metrics"
 	"github.com/mosparoctl/mosparoctl/ops/release"
 )
 
@@ -95,6 +96,15 @@ func (l *Live) Lock(ctx context.Context) (lock.Info, bool, error) {
 		return lock.Info{}, false, err
 	}
 	return lock.Inspect(ctx, host, release.LockDir(admin))
+}
+
+// Metrics asks the protection core of a node, from the node.
+func (l *Live) Metrics(ctx context.Context, n *inventory.Node) (*metrics.Reading, error) {
+	host, err := l.hosts.Host(ctx, n.Name)
+	if err != nil {
+		return nil, err
+	}
+	return metrics.Read(ctx, host, n.Serve.Metrics, time.Now())
 }
 
 // logLines is how many lines of each log are read for the screen of a node.

@@ -13,6 +13,7 @@ import (
 	"github.com/mosparoctl/mosparoctl/ops/health"
 	"github.com/mosparoctl/mosparoctl/ops/lock"
 	"github.com/mosparoctl/mosparoctl/ops/logs"
+	"github.com/mosparoctl/mosparoctl/ops/metrics"
 )
 
 // Answers of the poller.
@@ -39,6 +40,11 @@ type (
 	cronMsg struct {
 		overview *cron.Overview
 		err      error
+	}
+	metricsMsg struct {
+		name    string
+		reading *metrics.Reading
+		err     error
 	}
 	logsMsg struct {
 		name  string
@@ -87,6 +93,11 @@ func (m *Model) poll() tea.Cmd {
 	for _, n := range m.st.nodes {
 		if n.due(m.now) {
 			cmds = append(cmds, m.readNode(n))
+		}
+	}
+	for _, n := range m.st.cores() {
+		if n.core.due(m.now) {
+			cmds = append(cmds, m.readMetrics(n))
 		}
 	}
 	reader := m.svc.Reader
@@ -140,6 +151,27 @@ func (m *Model) readNode(n *nodeState) tea.Cmd {
 	})
 }
 
+func (m *Model) readMetrics(n *nodeState) tea.Cmd {
+	n.core.begin(m.now)
+	reader, node := m.svc.Reader, n.node
+	return m.read(func(ctx context.Context) tea.Msg {
+		r, err := reader.Metrics(ctx, node)
+		return metricsMsg{node.Name, r, err}
+	})
+}
+
+// onMetrics takes a reading of the core of a node.
+func (m *Model) onMetrics(msg metricsMsg) {
+	n := m.st.node(msg.name)
+	if n == nil {
+		return
+	}
+	if n.core.end(m.now, msg.err); msg.err == nil {
+		n.core.read(msg.reading)
+		m.st.readings++
+	}
+}
+
 // layCron works out the schedule of what the nodes have, once each node has answered or failed.
 func (m *Model) layCron() tea.Cmd {
 	states := map[string]*cron.NodeState{}
@@ -165,7 +197,7 @@ func (m *Model) refresh() tea.Cmd {
 		s.asked = time.Time{}
 	}
 	for _, n := range m.st.nodes {
-		n.asked, n.logs.asked = time.Time{}, time.Time{}
+		n.asked, n.logs.asked, n.core.asked = time.Time{}, time.Time{}, time.Time{}
 	}
 	return m.poll()
 }

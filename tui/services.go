@@ -13,6 +13,7 @@ import (
 	"github.com/mosparoctl/mosparoctl/ops/health"
 	"github.com/mosparoctl/mosparoctl/ops/lock"
 	"github.com/mosparoctl/mosparoctl/ops/logs"
+	"github.com/mosparoctl/mosparoctl/ops/metrics"
 	"github.com/mosparoctl/mosparoctl/ops/release"
 )
 
@@ -41,6 +42,8 @@ type Reader interface {
 	Balancers(ctx context.Context) ([]balancer.Server, error)
 	// Lock says who holds the deployment's lock.
 	Lock(ctx context.Context) (info lock.Info, held bool, err error)
+	// Metrics reads what the protection core of a node has counted. Only nodes whose metrics the inventory names are asked.
+	Metrics(ctx context.Context, n *inventory.Node) (*metrics.Reading, error)
 	// Logs reads the last lines that were logged on a node.
 	Logs(ctx context.Context, n *inventory.Node) ([]logs.Line, error)
 }

@@ -45,6 +45,7 @@ type nodeState struct {
 	reading Reading
 	logs    source
 	lines   []logs.Line
+	core    core
 }
 
 // store holds all that was read, with its age. Only Update changes it.
@@ -59,6 +60,8 @@ type store struct {
 	locked   bool
 	schedule source
 	cron     *cron.Overview
+	readings int      // of cores, so far
+	drawn    *traffic // of the cores, as it was last needed
 }
 
 // defaultInterval is used where the inventory says none.
@@ -72,7 +75,7 @@ func newStore(d *inventory.Deployment) store {
 	s := store{checks: source{every: every}, balance: source{every: every}, locks: source{every: every},
 		schedule: source{every: max(every, leastSchedule)}}
 	for _, n := range d.Nodes {
-		s.nodes = append(s.nodes, &nodeState{source: source{every: every}, node: n, logs: source{every: every}})
+		s.nodes = append(s.nodes, &nodeState{source: source{every: every}, node: n, logs: source{every: every}, core: core{source: source{every: every}}})
 	}
 	return s
 }

@@ -31,9 +31,11 @@ func Between(a, b *Reading) (d Delta, ok bool) {
 	x, y := a.total, b.total
 	d.passed, d.spam = since(y.passed, x.passed), since(y.spam, x.spam)
 	d.requests, d.errors = since(y.requests, x.requests), since(y.errors, x.errors)
-	d.routes, d.rules = make(map[string]Histogram, len(y.routes)), map[string]Rule{}
+	d.routes, d.rules = map[string]Histogram{}, map[string]Rule{}
 	for route, h := range y.routes {
-		d.routes[route] = h.since(x.routes[route])
+		if h = h.since(x.routes[route]); h.Count() > 0 { // most are not asked for, and many deltas are kept
+			d.routes[route] = h
+		}
 	}
 	for uuid, r := range y.rules {
 		if r.Forms = since(r.Forms, x.rules[uuid].Forms); r.Forms > 0 {
@@ -89,6 +91,9 @@ func Sum(list ...Delta) Delta {
 // Forms is how many forms were checked.
 func (d Delta) Forms() float64 { return d.passed + d.spam }
 
+// Spam is how many of the forms were spam.
+func (d Delta) Spam() float64 { return d.spam }
+
 // SpamShare is the share of forms that were spam, 0 to 1. ok is false if none was checked.
 func (d Delta) SpamShare() (share float64, ok bool) {
 	if d.Forms() == 0 {
@@ -97,7 +102,7 @@ func (d Delta) SpamShare() (share float64, ok bool) {
 	return d.spam / d.Forms(), true
 }
 
-// Requests is how many requests were answered; Errors is how many of them with a status of 500 or more.
+// Requests is how many requests were answered.
 func (d Delta) Requests() float64 { return d.requests }
 
 // Errors is how many requests were answered with a status of 500 or more.
@@ -111,14 +116,19 @@ func (d Delta) PerSecond(count float64) float64 {
 	return 0
 }
 
-// Latency is how long the requests of a visitor's way through a form took.
-func (d Delta) Latency() Histogram {
+// Latency is how long the requests of a visitor's way through a form took, in all of list.
+func Latency(list ...Delta) Histogram {
 	var h Histogram
-	for _, r := range flowRoutes() {
-		h = h.plus(d.routes[r])
+	for _, d := range list {
+		for _, r := range flowRoutes() {
+			h = h.plus(d.routes[r])
+		}
 	}
 	return h
 }
+
+// Latency is how long the requests of a visitor's way through a form took.
+func (d Delta) Latency() Histogram { return Latency(d) }
 
 // Route is the requests of one route.
 type Route struct {
@@ -130,9 +140,7 @@ type Route struct {
 func (d Delta) Routes() []Route {
 	var list []Route
 	for name, h := range d.routes {
-		if h.Count() > 0 {
-			list = append(list, Route{name, h})
-		}
+		list = append(list, Route{name, h})
 	}
 	slices.SortFunc(list, func(a, b Route) int {
 		return cmp.Or(cmp.Compare(b.Latency.Count(), a.Latency.Count()), cmp.Compare(a.Name, b.Name))
