@@ -128,7 +128,7 @@ func TestQuitAsksWhileSomethingRuns(t *testing.T) {
 	if r.quits != 1 {
 		t.Error("the program stayed after the deploy had ended")
 	}
-	r.m.runner.finish(false, nil, nil)
+	r.m.runner.finish(nil)
 }
 
 func TestOneOperationAtATime(t *testing.T) {
@@ -320,7 +320,8 @@ func TestHundredNodesTenEventsASecond(t *testing.T) {
 	r.press("4", "enter")
 	r.typed("/x")
 	r.press("enter")
-	r.m.start() // the command is dropped: nothing is applied
+	r.m.start()
+	r.m.runner.wg.Done()
 	r.press("1")
 	took := make([]time.Duration, 0, 1000)
 	at := noon
