@@ -29,6 +29,7 @@ func Checks() []Check {
 		dbSame(),
 		dbWritable(),
 		dbVersion(),
+		dbServers(),
 		balancerState(),
 		cronJobs(),
 	}

@@ -41,6 +41,16 @@ func (f dbFacts) mariadb() bool {
 	return strings.Contains(strings.ToLower(f.vars["version"]), "mariadb")
 }
 
+// readOnly reports whether ordinary users can't write.
+func (f dbFacts) readOnly() bool {
+	for _, name := range []string{"read_only", "super_read_only", "innodb_read_only"} {
+		if v := f.vars[name]; v != "" && v != "OFF" && v != "0" && v != "NO_LOCK" {
+			return true
+		}
+	}
+	return false
+}
+
 // serverVariables are asked of every server; those it does not know are left out of its answer.
 const serverVariables = `'hostname','port','server_uuid','server_uid','version','read_only','super_read_only','innodb_read_only',` +
 	`'group_replication_group_name'`
@@ -159,11 +169,13 @@ func (f *dbFacts) read(ctx context.Context, db *sql.DB, query string) error {
 
 // Numbers of MySQL's errors, from its error reference.
 const (
-	errTooMany  = 1040
-	errNoRight  = 1044
-	errPassword = 1045
-	errNoSchema = 1049
-	errHost     = 1130
+	errTooMany   = 1040
+	errNoRight   = 1044
+	errPassword  = 1045
+	errNoSchema  = 1049
+	errSyntax    = 1064
+	errHost      = 1130
+	errPrivilege = 1227
 )
 
 // dbFailure says what the error of a database server means for people.
@@ -321,11 +333,8 @@ func dbWritable() Check {
 		judge: func(_ context.Context, v *verdicts, answers []answer[dbFacts]) {
 			for _, a := range answers {
 				x := a.value.vars
-				on := func(name string) bool {
-					return x[name] != "" && x[name] != "OFF" && x[name] != "0" && x[name] != "NO_LOCK"
-				}
 				switch {
-				case on("read_only") || on("super_read_only") || on("innodb_read_only"):
+				case a.value.readOnly():
 					v.fail(a.node, "", "%s is read-only", a.value.address)
 				case a.value.vars["wsrep_cluster_status"] != "" && x["wsrep_cluster_status"] != "Primary" && a.value.cluster() != "":
 					v.fail(a.node, "", "%s is in the cluster's %s part: no quorum", a.value.address, oneLine(x["wsrep_cluster_status"]))

@@ -34,9 +34,14 @@ node sees is what counts. Values that must be equal are compared with those of t
 Secrets are compared by fingerprints that hold for one run, and never shown. Nothing is changed on a node; the shared
 cache gets one key with an unguessable name for as long as a check lasts, and the database one named lock.
 
+The database's servers that the inventory lists are asked one by one through the first node that reaches them, as ` + "`database: user:`" + ` of
+the inventory, else as mosparo's own user. To say who replicates from whom that user needs ` + "`GRANT REPLICA MONITOR ON *.*`" + ` on MariaDB,
+` + "`REPLICATION CLIENT`" + ` on MySQL and on MariaDB before 10.5; without it ` + "`db-servers`" + ` says what is missing. Of Galera's clusters it knows
+size, quorum and state; of MySQL's group replication only that there is one.
+
 Variables that are set in the environment of PHP-FPM or of the system, and not in mosparo's files, are not seen.
 
-Limits and exceptions stand in the inventory: ` + "`check: skew, disk_warn, disk_fail, timeout, disabled`" + `. A name in ` + "`disabled`" + ` is that
+Limits and exceptions stand in the inventory: ` + "`check: skew, disk_warn, disk_fail, lag, timeout, disabled`" + `. A name in ` + "`disabled`" + ` is that
 of a check, of a family, or a pattern such as ` + "`php-*`" + `.
 
 This file is made of the program: ` + "`go test ./ops/health -run TestDocs -update`" + `.

@@ -78,7 +78,7 @@ type Figure struct {
 
 // Evidence is what a check found on one node.
 type Evidence struct {
-	Node    string        `json:"node"` // of a balancer's server that is no node: its name
+	Node    string        `json:"node"` // of a balancer's or database's server that is no node: its name
 	Verdict Verdict       `json:"verdict"`
 	Text    string        `json:"text"`           // one line, without secrets
 	Mend    string        `json:"mend,omitempty"` // where it differs from the check's
@@ -94,6 +94,8 @@ type Result struct {
 	Summary  string     `json:"summary"` // one sentence
 	Evidence []Evidence `json:"evidence"`
 	At       time.Time  `json:"at"` // when it was judged
+	// Servers are the database servers of the inventory: of db-servers alone.
+	Servers []DatabaseServer `json:"servers,omitempty"`
 }
 
 // On is the evidence of a node.

@@ -1,0 +1,167 @@
+package health
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mosparoctl/mosparoctl/internal/lab/server"
+	"github.com/mosparoctl/mosparoctl/inventory"
+)
+
+// listServers puts servers into the inventory, asked as their administrator.
+func (r *rig) listServers(topology inventory.Topology, servers ...*server.MariaDB) {
+	r.d.Database = inventory.Database{System: "mysql", Topology: topology, User: servers[0].User, Password: inventory.NewSecret(servers[0].Pass)}
+	for i, s := range servers {
+		host, port, _ := net.SplitHostPort(s.Addr)
+		n, _ := strconv.Atoi(port)
+		r.d.Database.Servers = append(r.d.Database.Servers, inventory.DatabaseServer{Name: fmt.Sprintf("db%d", i+1), Host: host, Port: n})
+		for _, m := range r.machines {
+			m.lead(s.Addr, s.Addr)
+		}
+	}
+}
+
+// run executes statements as the administrator.
+func run(t *testing.T, db *server.MariaDB, statements ...string) {
+	t.Helper()
+	conn := db.DB(t, "")
+	for _, s := range statements {
+		if _, err := conn.ExecContext(t.Context(), s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+}
+
+// eventually asks db-servers until a server's evidence is as wanted.
+func (r *rig) eventually(name string, v Verdict, text string) Result {
+	r.t.Helper()
+	deadline := time.NewTimer(time.Minute)
+	defer deadline.Stop()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		res := result(r.t, r.check(Filter{Only: []string{"db-servers"}}), "db-servers")
+		if e, _ := res.On(name); e.Verdict == v && strings.Contains(e.Text, text) {
+			return res
+		}
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			r.t.Fatalf("%s never is %s with %q: %+v", name, v, text, res.Evidence)
+		}
+	}
+}
+
+func TestRealReplication(t *testing.T) {
+	primary := server.StartMariaDB(t, "--server-id=11", "--log-bin=bin")
+	replica := server.StartMariaDB(t, "--server-id=12", "--read-only=1")
+	_, port, _ := net.SplitHostPort(primary.Addr)
+	// The replica knows its source by another name than the inventory does.
+	change := fmt.Sprintf("CHANGE MASTER TO master_host='localhost', master_port=%s, master_user='%s', master_password='%s', master_use_gtid=slave_pos", port, primary.User, primary.Pass)
+	run(t, replica, "SET GLOBAL slave_exec_mode = 'IDEMPOTENT'", change, "START SLAVE") // both made the same account
+	r := newRig(t)
+	r.useMariaDB(primary, primary.Database(t))
+	r.listServers(inventory.ActivePassive, primary, replica)
+
+	res := r.eventually("db2", OK, "replicates from db1, 0 s behind, read-only")
+	if e, _ := res.On("db1"); e.Verdict != OK || !strings.Contains(e.Text, "takes writes") {
+		t.Errorf("the primary: %+v", e)
+	}
+	if len(res.Servers) != 2 || !res.Servers[0].Writable || res.Servers[1].Writable || res.Servers[1].Replication[0].Source != "db1" || res.Servers[0].Limit < 1 || res.Servers[0].Node != "admin1" {
+		t.Errorf("servers: %+v", res.Servers)
+	}
+
+	run(t, replica, "SET GLOBAL read_only = 0")
+	r.eventually("db2", Warn, "takes writes, though it replicates from db1")
+	run(t, replica, "SET GLOBAL read_only = 1")
+
+	run(t, replica, "STOP SLAVE SQL_THREAD")
+	r.eventually("db2", Fail, "replication from db1 has stopped: it does not apply changes")
+	run(t, replica, "STOP SLAVE", "CHANGE MASTER TO master_delay = 3600", "START SLAVE")
+	run(t, primary, "CREATE DATABASE late")
+	r.d.Check.Lag = time.Second
+	r.eventually("db2", Warn, "s behind db1")
+	r.d.Check.Lag = 0
+	run(t, replica, "STOP SLAVE", "CHANGE MASTER TO master_delay = 0, master_password = 'wrong'", "START SLAVE")
+	r.eventually("db2", Fail, "Access denied")
+
+	run(t, primary, "SET GLOBAL read_only = 1")
+	r.eventually("db1", Fail, "takes no writes, and neither does any other server")
+	run(t, primary, "SET GLOBAL read_only = 0")
+	run(t, replica, "STOP SLAVE", "RESET SLAVE ALL", "SET GLOBAL read_only = 0")
+	r.eventually("db1", Fail, "and so does db2, and neither follows the other")
+
+	t.Run("grants", func(t *testing.T) { testGrants(t, r, primary, replica) })
+
+	replica.Process.Kill()
+	res = r.eventually("db2", Fail, "can't be reached from here")
+	if e, _ := res.On("db1"); e.Verdict == Fail {
+		t.Errorf("a dead replica is blamed on the primary: %+v", e)
+	}
+	r.dead["admin1"] = fmt.Errorf("no route")
+	if res = r.eventually("db2", Fail, "can't be reached"); res.Servers[0].Node != "app1" || res.Servers[0].Error != "" {
+		t.Errorf("with the first node away: %+v", res.Servers)
+	}
+}
+
+// testGrants: mosparo's own user may not ask for replication, and is told which privilege that takes; it is enough, too.
+func testGrants(t *testing.T, r *rig, primary, replica *server.MariaDB) {
+	run(t, replica, "SET GLOBAL read_only = 1", "CREATE OR REPLACE USER 'mosparo'@'%' IDENTIFIED BY '"+dbPassword+"'")
+	r.d.Database.User, r.d.Database.Password = "", inventory.Secret{}
+	res := r.eventually("db2", Unknown, "lacks the privilege REPLICA MONITOR")
+	if e, _ := res.On("db2"); !strings.Contains(e.Mend, "GRANT REPLICA MONITOR ON *.*") {
+		t.Errorf("mend: %q", e.Mend)
+	}
+	for _, db := range []*server.MariaDB{primary, replica} {
+		run(t, db, "GRANT REPLICA MONITOR ON *.* TO 'mosparo'@'%'")
+	}
+	r.eventually("db2", Fail, "is read-only and replicates from nobody")
+	r.d.Database.User, r.d.Database.Password = "nobody", inventory.NewSecret("wrong")
+	res = r.eventually("db1", Fail, "refuses the user nobody")
+	if e, _ := res.On("db1"); !strings.Contains(e.Mend, "in the inventory") {
+		t.Errorf("mend: %q", e.Mend)
+	}
+	r.d.Database.User, r.d.Database.Password = primary.User, inventory.NewSecret(primary.Pass)
+}
+
+// startGalera starts a member of a cluster, the first one with no peer. One that joins waits for its data, which never come.
+func startGalera(t *testing.T, peer string) (db *server.MariaDB, address string) {
+	t.Helper()
+	const provider = "/usr/lib/galera/libgalera_smm.so" // of galera-4, which Debian's mariadb-server depends on
+	if _, err := os.Stat(provider); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	address = server.FreeAddress(t)
+	return server.StartMariaDB(t, "--wsrep-on=ON", "--wsrep-provider="+provider, "--wsrep-cluster-address=gcomm://"+peer, "--wsrep-node-address=127.0.0.1",
+		"--wsrep-sst-method=skip", "--wsrep-cluster-name=lab", "--binlog-format=ROW", "--innodb-autoinc-lock-mode=2",
+		"--wsrep-provider-options=gcache.size=8M;base_host=127.0.0.1;gmcast.listen_addr=tcp://"+address+";ist.recv_addr="+server.FreeAddress(t)+
+			";evs.keepalive_period=PT0.5S;evs.suspect_timeout=PT2S;evs.inactive_timeout=PT4S;evs.inactive_check_period=PT0.5S"), address
+}
+
+func TestRealGalera(t *testing.T) {
+	one, address := startGalera(t, "")
+	two, _ := startGalera(t, address)
+	r := newRig(t, "admin1")
+	r.useMariaDB(one, one.Database(t))
+	r.listServers(inventory.ActiveActive, one, two)
+	r.eventually("db2", Fail, "is not in its cluster")
+	res := r.eventually("db1", OK, "Synced in a cluster of 2, takes writes")
+	if c := res.Servers[0].Cluster; c == nil || !c.Quorum() || c.Size != 2 || c.ID != res.Servers[1].Cluster.ID {
+		t.Errorf("cluster: %+v", c)
+	}
+	two.Process.Kill()
+	r.eventually("db1", Fail, "no quorum: it is in the cluster's non-Primary part")
+	run(t, one, "SET GLOBAL wsrep_provider_options = 'pc.bootstrap=YES'") // the mend
+	res = r.eventually("db1", Warn, "the cluster has 1 members, the inventory lists 2")
+	if !res.Servers[0].Writable {
+		t.Error("the only member takes no writes")
+	}
+}
