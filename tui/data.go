@@ -38,20 +38,6 @@ func viewData(m *Model, w, h int) []line {
 // whatever checks there are.
 func dataBody(m *Model, w int) []line {
 	d := m.svc.Deployment
-	var servers []line
-	for i, s := range d.Database.Servers {
-		role := ""
-		if d.Database.Topology == inventory.ActivePassive {
-			role = "stands by"
-			if i == 0 {
-				role = "first"
-			}
-		}
-		servers = append(servers, line{{strong, cmp.Or(s.Name, s.Host)}, {dim, fmt.Sprintf("  %s:%d  ", s.Host, cmp.Or(s.Port, 3306))}, {plain, role}})
-	}
-	if len(servers) == 0 {
-		servers = append(servers, text(dim, "none in the inventory: the nodes' own configuration says"))
-	}
 	cache := []line{text(plain, string(cmp.Or(d.Cache.Adapter, inventory.CacheFilesystem)))}
 	if d.Cache.Adapter == "" || d.Cache.Adapter == inventory.CacheFilesystem {
 		cache = append(cache, text(dim, "each node has its own"))
@@ -62,10 +48,10 @@ func dataBody(m *Model, w int) []line {
 	cacheTitle := m.familyTitle("Cache", health.FamilyCache)
 	var out []line
 	if w >= 70 {
-		lw := w * 3 / 5
-		out = beside(box(dbTitle, servers, lw), lw, box(cacheTitle, cache, w-lw), w-lw)
+		lw := w * 2 / 3
+		out = beside(box(dbTitle, m.databaseServers(lw-4), lw), lw, box(cacheTitle, cache, w-lw), w-lw)
 	} else {
-		out = append(box(dbTitle, servers, w), box(cacheTitle, cache, w)...)
+		out = append(box(dbTitle, m.databaseServers(w-4), w), box(cacheTitle, cache, w)...)
 	}
 	for _, f := range []health.Family{health.FamilyDatabase, health.FamilyCache} {
 		out = append(out, section(strings.ToUpper(string(f)[:1])+string(f)[1:], "as each node sees it"))
@@ -95,6 +81,9 @@ func (m *Model) familyTitle(name string, f health.Family) span {
 func (m *Model) dataCheck(r health.Result, w int) []line {
 	out := []line{{{styleOf(r.Verdict), " " + glyph(r.Verdict) + " "}, {strong, fmt.Sprintf("%-16s ", r.Name)}, {plain, m.svc.Redact(r.Summary)}, {dim, "  " + m.evidenceAge(r.At)}}}
 	for _, e := range r.Evidence {
+		if len(r.Servers) > 0 { // whose figures are in the drawing
+			e.Figures = nil
+		}
 		if e.Verdict == health.OK && len(e.Figures) == 0 {
 			continue
 		}
@@ -150,6 +139,8 @@ func figure(v float64, unit string) string {
 	switch unit {
 	case "s":
 		switch a := max(v, -v); {
+		case a == 0:
+			return "0 s"
 		case a >= 1:
 			return fmt.Sprintf("%.1f s", v)
 		case a >= 0.001:

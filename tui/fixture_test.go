@@ -89,6 +89,9 @@ func (w *world) Check(ctx context.Context, f health.Filter, each func(health.Res
 
 // result is fine, but for four checks in a broken world.
 func (w *world) result(i health.Info) health.Result {
+	if i.Name == "db-servers" {
+		return w.servers(i)
+	}
 	r := health.Result{Info: i, Verdict: health.OK, Summary: "the same on all nodes", At: w.now()}
 	for n, node := range w.d.Nodes {
 		e := health.Evidence{Node: node.Name, Verdict: health.OK, Text: "as it should be", At: w.now(), Took: 12 * time.Millisecond}
