@@ -106,7 +106,7 @@ func (l *lookup) look(wanted map[string]*sought) error {
 		tokens = append(tokens, tokens[0])
 	}
 	query := l.query + "WHERE t.`token` IN (" + list("?", len(tokens)) + ")"
-	return l.s.b.read(context.Background(), "read submit token", func(ctx context.Context, q querier) error {
+	return l.s.b.find(context.Background(), "read submit token", func(ctx context.Context, q querier) error {
 		rows, err := q.query(ctx, query, tokens...)
 		if err != nil {
 			return err

@@ -296,6 +296,10 @@ func (m *mysqlDB) read(ctx context.Context, op string, f func(context.Context, q
 	})
 }
 
+func (m *mysqlDB) find(ctx context.Context, op string, f func(context.Context, querier) error) error {
+	return m.read(ctx, op, f)
+}
+
 func (m *mysqlDB) write(ctx context.Context, op string, f func(context.Context, querier) error) error {
 	return m.o.observe(op, func() error {
 		return m.retry(ctx, func(ctx context.Context, s *server) error {

@@ -9,8 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"modernc.org/sqlite"
@@ -18,39 +16,16 @@ import (
 	"github.com/mosparoctl/mosparoctl/protection"
 )
 
-// groupLimit is how many waiting operations share one transaction, and so one flush to disk.
-const groupLimit = 128
-
-// sqliteDB is a SQLite file in WAL mode: many readers, and one writer that takes the waiting operations together, each in a
-// savepoint of its own. A commit is flushed to disk before its operations return.
+// sqliteDB is a SQLite file in WAL mode: many readers, and one writer that takes the waiting operations together. A commit
+// is flushed to disk before its operations return.
 type sqliteDB struct {
 	o      Options
 	reads  *sql.DB
 	reader *prepared
 	writes *sql.DB
-	conn   *sql.Conn // the writer, used only by drain
+	conn   *sql.Conn // the writer, used only by its group
 	writer *prepared
-
-	mu       sync.Mutex
-	idle     sync.Cond // signalled when draining ends
-	queue    []*job
-	draining bool
-	closed   bool
-}
-
-// The states of a job.
-const (
-	jobWaiting int32 = iota
-	jobStarted
-	jobGivenUp
-)
-
-type job struct {
-	ctx   context.Context
-	f     func(context.Context, querier) error
-	state atomic.Int32
-	err   error
-	done  chan struct{}
+	group  *group
 }
 
 func openSQLite(ctx context.Context, o Options) (backend, error) {
@@ -63,7 +38,6 @@ func openSQLite(ctx context.Context, o Options) (backend, error) {
 		return nil, protection.Errorf(protection.CodeInvalid, "open database: %w", err)
 	}
 	db := &sqliteDB{o: o}
-	db.idle.L = &db.mu
 	if err := db.connect(ctx); err != nil {
 		_ = db.close()
 		return nil, err
@@ -74,13 +48,13 @@ func openSQLite(ctx context.Context, o Options) (backend, error) {
 func (db *sqliteDB) dsn(pragmas ...string) string {
 	q := url.Values{"_pragma": append([]string{
 		fmt.Sprintf("busy_timeout(%d)", db.o.StatementTimeout.Milliseconds()), "foreign_keys(1)", "synchronous(FULL)", "temp_store(MEMORY)",
-		"cache_size(-16000)", // KiB per connection
 	}, pragmas...)}
 	return "file:" + (&url.URL{Path: db.o.Path}).EscapedPath() + "?" + q.Encode()
 }
 
 func (db *sqliteDB) connect(ctx context.Context) (err error) {
-	if db.writes, err = sql.Open("sqlite", db.dsn("journal_mode(WAL)")); err != nil {
+	// Sizes of caches are in KiB, per connection. Those of the readers are worth nothing after the next commit.
+	if db.writes, err = sql.Open("sqlite", db.dsn("journal_mode(WAL)", "cache_size(-16000)")); err != nil {
 		return wrap("open database", err)
 	}
 	db.writes.SetMaxOpenConns(1)
@@ -88,10 +62,11 @@ func (db *sqliteDB) connect(ctx context.Context) (err error) {
 		return wrap("open database", err)
 	}
 	db.writer = newPrepared(db.conn)
+	db.group = newGroup(db.writer)
 	if err := db.setUp(ctx); err != nil {
 		return wrap("open database", err)
 	}
-	if db.reads, err = sql.Open("sqlite", db.dsn("query_only(1)")); err != nil {
+	if db.reads, err = sql.Open("sqlite", db.dsn("query_only(1)", "cache_size(-2000)")); err != nil {
 		return wrap("open database", err)
 	}
 	n := min(db.o.MaxConns, 8)
@@ -165,7 +140,12 @@ func (db *sqliteDB) read(ctx context.Context, op string, f func(context.Context,
 }
 
 func (db *sqliteDB) write(ctx context.Context, op string, f func(context.Context, querier) error) error {
-	return db.o.observe(op, func() error { return db.submit(ctx, f) })
+	return db.o.observe(op, func() error { return db.group.write(ctx, f) })
+}
+
+// find asks the writer, whose pages are in memory: any other connection reads them from the file after each commit.
+func (db *sqliteDB) find(ctx context.Context, op string, f func(context.Context, querier) error) error {
+	return db.o.observe(op, func() error { return db.group.read(ctx, f) })
 }
 
 func (db *sqliteDB) auto(ctx context.Context, op string, f func(context.Context, querier) error) error {
@@ -188,119 +168,10 @@ func (db *sqliteDB) verify(ctx context.Context, r verifyRow) (first bool, err er
 	return first, err
 }
 
-// submit queues f and waits until it was committed or failed. Giving up is possible until it starts.
-func (db *sqliteDB) submit(ctx context.Context, f func(context.Context, querier) error) error {
-	j := &job{ctx: ctx, f: f, done: make(chan struct{})}
-	db.mu.Lock()
-	if db.closed {
-		db.mu.Unlock()
-		return protection.Errorf(protection.CodeUnavailable, "the database was closed")
-	}
-	db.queue = append(db.queue, j)
-	if !db.draining {
-		db.draining = true
-		go db.drain()
-	}
-	db.mu.Unlock()
-	select {
-	case <-j.done:
-		return j.err
-	case <-ctx.Done():
-		if j.state.CompareAndSwap(jobWaiting, jobGivenUp) {
-			return ctx.Err()
-		}
-		<-j.done
-		return j.err
-	}
-}
-
-// drain runs groups of jobs until none waits.
-func (db *sqliteDB) drain() {
-	for {
-		db.mu.Lock()
-		n := min(len(db.queue), groupLimit)
-		group := db.queue[:n:n]
-		db.queue = db.queue[n:]
-		if n == 0 {
-			db.queue, db.draining = nil, false
-			db.idle.Broadcast()
-			db.mu.Unlock()
-			return
-		}
-		db.mu.Unlock()
-		db.group(group)
-	}
-}
-
-// group runs jobs in one transaction. Statements of the writer are short and not cancelled half-way.
-func (db *sqliteDB) group(jobs []*job) {
-	ctx := context.Background()
-	started := jobs[:0]
-	for _, j := range jobs {
-		if j.state.CompareAndSwap(jobWaiting, jobStarted) {
-			started = append(started, j)
-		}
-	}
-	err := db.transact(ctx, started)
-	for _, j := range started {
-		if err != nil && j.err == nil {
-			j.err = err
-		}
-		close(j.done)
-	}
-}
-
-func (db *sqliteDB) transact(ctx context.Context, jobs []*job) error {
-	if len(jobs) == 0 {
-		return nil
-	}
-	q := db.writer
-	if _, err := q.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
-		return err
-	}
-	alone := len(jobs) == 1
-	for _, j := range jobs {
-		if err := db.one(ctx, j, alone); err != nil {
-			_, _ = q.exec(ctx, "ROLLBACK")
-			return err
-		}
-	}
-	if alone && jobs[0].err != nil {
-		_, err := q.exec(ctx, "ROLLBACK")
-		return err
-	}
-	if _, err := q.exec(ctx, "COMMIT"); err != nil {
-		_, _ = q.exec(ctx, "ROLLBACK")
-		return err
-	}
-	return nil
-}
-
-// one runs a job inside the group's transaction. It fails only if the whole transaction is lost.
-func (db *sqliteDB) one(ctx context.Context, j *job, alone bool) error {
-	if alone {
-		j.err = j.f(ctx, db.writer)
-		return nil
-	}
-	if _, err := db.writer.exec(ctx, "SAVEPOINT job"); err != nil {
-		return err
-	}
-	if j.err = j.f(ctx, db.writer); j.err != nil {
-		if _, err := db.writer.exec(ctx, "ROLLBACK TO job"); err != nil {
-			return err
-		}
-	}
-	_, err := db.writer.exec(ctx, "RELEASE job")
-	return err
-}
-
 func (db *sqliteDB) close() error {
-	db.mu.Lock()
-	db.closed = true
-	for db.draining {
-		db.idle.Wait()
+	if db.group != nil {
+		db.group.close()
 	}
-	db.mu.Unlock()
 	var errs []error
 	if db.reads != nil {
 		errs = append(errs, db.reads.Close())

@@ -80,12 +80,12 @@ func TestSQLiteOfPHP(t *testing.T) {
 // TestGroup lets operations of one group fail without touching the others, and one be given up while it waits.
 func TestGroup(t *testing.T) {
 	s := openSQLiteFile(t)
-	db := s.b.(*sqliteDB)
+	g := s.b.(*sqliteDB).group
 	ctx := t.Context()
 	started, release := make(chan struct{}), make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if err := db.submit(ctx, func(context.Context, querier) error { close(started); <-release; return nil }); err != nil {
+		if err := g.write(ctx, func(context.Context, querier) error { close(started); <-release; return nil }); err != nil {
 			t.Error(err)
 		}
 	})
@@ -102,9 +102,9 @@ func TestGroup(t *testing.T) {
 	results := make([]error, 6)
 	waiting := func(n int) {
 		for {
-			db.mu.Lock()
-			have := len(db.queue)
-			db.mu.Unlock()
+			g.mu.Lock()
+			have := len(g.writes)
+			g.mu.Unlock()
 			if have == n {
 				return
 			}
@@ -124,12 +124,12 @@ func TestGroup(t *testing.T) {
 		if i == 3 {
 			c = gone
 		}
-		wg.Go(func() { results[i] = db.submit(c, f) })
+		wg.Go(func() { results[i] = g.write(c, f) })
 		waiting(i + 1)
 	}
-	db.mu.Lock()
-	fourth := db.queue[3]
-	db.mu.Unlock()
+	g.mu.Lock()
+	fourth := g.writes[3]
+	g.mu.Unlock()
 	cancel()
 	for fourth.state.Load() != jobGivenUp {
 		runtime.Gosched()

@@ -88,6 +88,8 @@ type backend interface {
 	dialect() dialect
 	// read runs f outside of a transaction.
 	read(ctx context.Context, op string, f func(context.Context, querier) error) error
+	// find is read for a few rows that are found by an index.
+	find(ctx context.Context, op string, f func(context.Context, querier) error) error
 	// write runs f in one transaction.
 	write(ctx context.Context, op string, f func(context.Context, querier) error) error
 	// auto runs f, which may write, each statement being its own transaction or all of them one.
