@@ -83,6 +83,7 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 	if o.checkConfig {
 		return runCheckConfig(ctx, a, so)
 	}
+	defer paceCollector()()
 	s, err := server.Open(ctx, so)
 	if err != nil {
 		return asCoreError("serve", err)
