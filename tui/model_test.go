@@ -309,54 +309,6 @@ func TestPollingKeepsTheIntervalAndMarksWhatIsStale(t *testing.T) {
 	})
 }
 
-// TestHundredNodesTenEventsASecond measures the model under load. It reports and asserts no time.
-func TestHundredNodesTenEventsASecond(t *testing.T) {
-	names := make([]string, 100)
-	for i := range names {
-		names[i] = fmt.Sprintf("node-%03d", i)
-	}
-	r := newRig(t, newWorld(true, names...), Options{})
-	r.size(120, 40)
-	r.press("4", "enter")
-	r.typed("/x")
-	r.press("enter")
-	r.m.start()
-	r.m.runner.wg.Done()
-	r.press("1")
-	took := make([]time.Duration, 0, 1000)
-	at := noon
-	for frame := range 250 { // 20 seconds in batches of 80 ms, each with 80 events and a key
-		for i := range 80 {
-			at = at.Add(time.Millisecond)
-			n := names[(frame*80+i)%100]
-			r.m.feed.Emit(ops.Event{Time: at, Kind: ops.Progress, Op: "deploy", Node: n, Step: "upload/" + n, Done: int64(frame) * 1000, Total: 250_000, Unit: "bytes"})
-		}
-		if frame%10 == 0 {
-			r.m.now = at
-		}
-		start := time.Now()
-		r.m.Update(r.m.feed.take())
-		r.m.View()
-		r.m.Update(tea.KeyPressMsg(keyOf(fmt.Sprint(1 + frame%9))))
-		r.m.View()
-		took = append(took, time.Since(start))
-	}
-	sortDurations(took)
-	p := func(q int) time.Duration { return took[len(took)*q/100] }
-	t.Logf("a batch of 80 events, a key and two frames of 120x40 with 100 nodes: p50 %s, p95 %s, p99 %s", p(50), p(95), p(99))
-	if got := len(r.m.log.ring); got > keptEvents {
-		t.Errorf("%d events are kept", got)
-	}
-}
-
-func sortDurations(d []time.Duration) {
-	for i := 1; i < len(d); i++ {
-		for j := i; j > 0 && d[j] < d[j-1]; j-- {
-			d[j], d[j-1] = d[j-1], d[j]
-		}
-	}
-}
-
 // TestMemoryIsBounded feeds an hour of events and wants what is kept to stay as large.
 func TestMemoryIsBounded(t *testing.T) {
 	r := newRig(t, newWorld(false), Options{})

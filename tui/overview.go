@@ -38,7 +38,7 @@ func viewOverview(m *Model, w, h int) []line {
 	matrixMin := min(len(m.st.nodes), 6) + 2
 	var out []line
 	if w >= 76 && h >= matrixMin+len(next)+7 {
-		out = m.topology(w, h-matrixMin-len(next)-1)
+		out = m.topology(w, min(h-matrixMin-len(next)-1, max(h/3, 9))) // of many nodes the matrix shows more
 	} else {
 		out = m.topologyInWords()
 	}
@@ -119,16 +119,27 @@ func (m *Model) matrixRow(n *nodeState, families []health.Family, name, cw int, 
 	}
 	var cells []column
 	if versions {
-		cells = append(cells, cell(plain, versionOf(n), 8), cell(m.configStyle(n), configOf(n), 8))
+		cells = append(cells, m.readCell(n, plain, versionOf(n), 8), m.readCell(n, m.configStyle(n), configOf(n), 8))
 	}
 	if sync {
-		cells = append(cells, cell(dim, m.syncedAge(n), 7))
+		cells = append(cells, m.readCell(n, dim, m.syncedAge(n), 7))
 	}
 	for _, f := range families {
 		t, at := m.st.on(n.node.Name, f)
 		cells = append(cells, m.tallyCell(t, at, cw))
 	}
 	return append(append(l, span{plain, " "}), row(cells...)...)
+}
+
+// readCell is a figure that was read from a node, with "~" where it is stale.
+func (m *Model) readCell(n *nodeState, s style, words string, w int) column {
+	if n.got.IsZero() || !n.stale(m.now) {
+		return cell(s, words, w)
+	}
+	if s == plain {
+		s = dim
+	}
+	return cell(s, cut(words, w-1)+"~", w)
 }
 
 // configStyle makes a configuration stand out that is not of the release's version.

@@ -25,8 +25,9 @@ type Terminal struct {
 	Err io.Writer
 }
 
-// framesPerSecond bounds how often the screen is drawn, which is what a slow line has to carry.
-const framesPerSecond = 20
+// framesPerSecond bounds how often the screen is drawn, which is what a slow line has to carry. A key waits for a frame at most, so
+// it is seen within 25 ms.
+const framesPerSecond = 40
 
 // Run shows the model until the operator leaves, the context ends or Stop is closed. The terminal is as it was afterwards,
 // also after a panic in the program, which is an error then. An operation that still runs is aborted and waited for.

@@ -52,7 +52,8 @@ type nodeState struct {
 type store struct {
 	nodes    []*nodeState // in the order of the inventory
 	checks   source
-	results  []health.Result // in the order of health.Checks
+	results  []health.Result           // in the order of health.Checks
+	worst    map[string]health.Verdict // of all results on a node; nil: to be reckoned anew
 	balance  source
 	servers  []balancer.Server
 	locks    source
@@ -90,6 +91,7 @@ func (s *store) node(name string) *nodeState {
 
 // put keeps the result of a check in place of its last one, and returns that.
 func (s *store) put(r health.Result) (was health.Result, known bool) {
+	s.worst = nil
 	if i := slices.IndexFunc(s.results, func(o health.Result) bool { return o.Name == r.Name }); i >= 0 {
 		was, s.results[i] = s.results[i], r
 		return was, true

@@ -3,6 +3,7 @@ package tui
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/mosparoctl/mosparoctl/inventory"
@@ -36,7 +37,7 @@ func (m *Model) topology(w, h int) []line {
 	left, right := stack(lb, side, h), stack(stores, side, h)
 	var nodes []line
 	room := max(h-2, 1)
-	for i, n := range m.st.nodes {
+	for i, n := range m.worstFirst(room) {
 		if i == room-1 && len(m.st.nodes) > room {
 			nodes = append(nodes, text(dim, fmt.Sprintf("… and %d more below", len(m.st.nodes)-i)))
 			break
@@ -49,6 +50,22 @@ func (m *Model) topology(w, h int) []line {
 	wire := make([]line, height)
 	wire[height/2] = text(edge, "────▸")
 	return beside(beside(beside(beside(left, side, wire, gap), side+gap, middle, mid), side+gap+mid, wire, gap), side+2*gap+mid, right, side)
+}
+
+// worstFirst is the nodes in the order of the inventory, or, where not all fit into room lines, those in trouble first.
+func (m *Model) worstFirst(room int) []*nodeState {
+	if len(m.st.nodes) <= room {
+		return m.st.nodes
+	}
+	ranks := make(map[*nodeState]int, len(m.st.nodes))
+	for _, n := range m.st.nodes {
+		if v, known, _ := m.nodeVerdict(n); known {
+			ranks[n] = rank(v)
+		}
+	}
+	out := slices.Clone(m.st.nodes)
+	slices.SortStableFunc(out, func(a, b *nodeState) int { return cmp.Compare(ranks[b], ranks[a]) })
+	return out
 }
 
 // centred puts lines into the middle of h lines.
@@ -176,13 +193,7 @@ func (m *Model) nodeInBox(n *nodeState, w int) line {
 
 // nodeVerdict is the worst of all evidence on a node, and what it runs.
 func (m *Model) nodeVerdict(n *nodeState) (v health.Verdict, known bool, words string) {
-	v = health.OK
-	for _, f := range m.st.families() {
-		t, _ := m.st.on(n.node.Name, f)
-		if w, ok := t.worst(); ok {
-			v, known = health.Worse(v, w), true
-		}
-	}
+	v, known = m.st.verdictOn(n.node.Name)
 	if n.err != nil {
 		v, known = health.Fail, true
 		if !n.got.IsZero() {
@@ -191,6 +202,20 @@ func (m *Model) nodeVerdict(n *nodeState) (v health.Verdict, known bool, words s
 		return v, known, "no answer"
 	}
 	return v, known, versionOf(n) + m.aged(&n.source)
+}
+
+// verdictOn is the worst of all evidence on a node.
+func (s *store) verdictOn(node string) (v health.Verdict, known bool) {
+	if s.worst == nil {
+		s.worst = make(map[string]health.Verdict, len(s.nodes))
+		for _, r := range s.results {
+			for _, e := range r.Evidence {
+				s.worst[e.Node] = health.Worse(cmp.Or(s.worst[e.Node], health.OK), e.Verdict)
+			}
+		}
+	}
+	v, known = s.worst[node]
+	return v, known
 }
 
 // versionOf is the version a node runs, for people.
