@@ -26,6 +26,7 @@ var (
 	turn     = flag.Duration("turn", 2*time.Second, "length of a turn; the cells take turns")
 	database = flag.String("databases", "sqlite,mariadb", "databases")
 	programs = flag.String("programs", "", "programs to compare, as name=path,name=path; a path that is left out means the one built from this tree")
+	settle   = flag.Duration("settle", 15*time.Second, "how long servers are left alone before their memory after load is read")
 	checks   = flag.Int("checks", 500, "flows for each number of items when the growth of the check is measured")
 )
 

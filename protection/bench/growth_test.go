@@ -9,9 +9,6 @@ import (
 	"time"
 )
 
-// settleFor is how long a server is left alone before its memory after load is read.
-const settleFor = 15 * time.Second
-
 // printGrowth prints how the time of a check grows with the number of items: one client, the subjects of a database taking
 // turns flow by flow, so that what else the machine does hits all of them.
 func printGrowth(t *testing.T, subjects []*subject) {
@@ -47,13 +44,13 @@ func printGrowth(t *testing.T, subjects []*subject) {
 // printMemory prints what serve holds before and after load, and what that is for an item of the rules.
 func printMemory(t *testing.T, subjects []*subject) {
 	t.Helper()
-	settled := time.NewTimer(settleFor)
+	settled := time.NewTimer(*settle)
 	defer settled.Stop()
 	select {
 	case <-settled.C:
 	case <-t.Context().Done():
 	}
-	fmt.Printf("\n| database, items | memory of serve before load | %v after load | for an item |\n| --- | --- | --- | --- |\n", settleFor)
+	fmt.Printf("\n| database, items | memory of serve before load | %v after load | for an item |\n| --- | --- | --- | --- |\n", *settle)
 	for _, s := range subjects {
 		now, item := memory(t, s.serve), "-"
 		if least := fewest(s, subjects); s.items-least.items > 5000 { // fewer are lost in what else moves
