@@ -146,6 +146,14 @@ func viewReleases(m *Model, w, h int) []line {
 func syncKeys() []binding {
 	return []binding{
 		{keys: []string{"enter", "d"}, name: "sync", help: "compare, and plan a sync", do: func(m *Model) tea.Cmd { return m.propose("sync", m.svc.Planner.Sync) }},
+		{keys: []string{"r"}, help: "compare only", when: func(m *Model) bool { return syncs(m.svc.Deployment) && !m.st.drift.busy }, do: func(m *Model) tea.Cmd {
+			m.st.drift.asked = time.Time{}
+			c := m.readDrift()
+			if c == nil {
+				m.say(caution, "not while something is being changed")
+			}
+			return c
+		}},
 		{keys: []string{"u"}, name: "undo-sync", help: "plan to undo the chosen run", when: func(m *Model) bool { return len(m.generations()) > 0 }, do: func(m *Model) tea.Cmd {
 			all := m.generations()
 			run := all[max(min(m.at[m.screen], len(all)-1), 0)].run
@@ -204,6 +212,13 @@ func viewSync(m *Model, w, h int) []line {
 			}
 		}
 		out = append(out, row(cell(strong, "   "+n.node.Name, 16), cell(plain, at, 17), cell(dim, ago, 7), cell(dim, files, 7), cell(st, state, max(w-54, 8))))
+	}
+	switch {
+	case !syncs(m.svc.Deployment):
+	case h < 16:
+		out[0] = line{{strong, " Drift  "}, m.driftInWords()}
+	default:
+		out = append(append(out, nil), m.viewDrift(w)...)
 	}
 	out = append(out, nil, section("Runs that can be undone", "newest first"))
 	all := m.generations()

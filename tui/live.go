@@ -3,6 +3,7 @@ package tui
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -105,6 +106,39 @@ func (l *Live) Metrics(ctx context.Context, n *inventory.Node) (*metrics.Reading
 		return nil, err
 	}
 	return metrics.Read(ctx, host, n.Serve.Metrics, time.Now())
+}
+
+// Drift compares all nodes with the admin node.
+func (l *Live) Drift(ctx context.Context) (Drift, error) {
+	o := filesync.SyncOptions{Deployment: l.deployment, Peers: l.peers}
+	for _, n := range l.deployment.Nodes {
+		if !n.Has(inventory.RoleAdmin) {
+			o.Targets = append(o.Targets, n)
+		}
+	}
+	c, err := filesync.Compare(ctx, o)
+	if err != nil {
+		return Drift{}, err
+	}
+	d := Drift{Left: c.Facts.Failures()}
+	for _, t := range c.Facts.Targets {
+		d.Nodes = append(d.Nodes, t.Node.Name)
+	}
+	for _, x := range c.Drift {
+		i := slices.IndexFunc(d.Counts, func(c DriftCount) bool { return c.Node == x.Node && c.Path == x.Synced })
+		if i < 0 {
+			d.Counts, i = append(d.Counts, DriftCount{Node: x.Node, Path: x.Synced}), len(d.Counts)
+		}
+		switch x.Action {
+		case "create":
+			d.Counts[i].Create++
+		case "delete":
+			d.Counts[i].Delete++
+		default:
+			d.Counts[i].Update++
+		}
+	}
+	return d, nil
 }
 
 // logLines is how many lines of each log are read for the screen of a node.

@@ -181,6 +181,8 @@ func (m *Model) onReading(msg tea.Msg) tea.Cmd {
 		}
 	case metricsMsg:
 		m.onMetrics(msg)
+	case driftMsg:
+		m.onDrift(msg)
 	case saidMsg:
 		m.say(msg.style, "%s", msg.text)
 	}

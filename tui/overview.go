@@ -223,6 +223,9 @@ func (m *Model) comingUp(w int) []line {
 	if len(l) == 1 {
 		l = append(l, span{dim, "…"})
 	}
+	if d := m.driftInWords(); d.text != "" {
+		l = append(line{l[0], d, {plain, "   "}}, l[1:]...)
+	}
 	out = append(out, l)
 	l = line{{strong, " Now    "}}
 	switch {

@@ -100,6 +100,9 @@ func (m *Model) poll() tea.Cmd {
 			cmds = append(cmds, m.readMetrics(n))
 		}
 	}
+	if c := m.readDrift(); c != nil {
+		cmds = append(cmds, c)
+	}
 	reader := m.svc.Reader
 	if m.st.balance.due(m.now) && len(m.svc.Deployment.Balancers) > 0 {
 		m.st.balance.begin(m.now)
@@ -193,7 +196,7 @@ func (m *Model) layCron() tea.Cmd {
 
 // refresh makes everything due now.
 func (m *Model) refresh() tea.Cmd {
-	for _, s := range []*source{&m.st.checks, &m.st.balance, &m.st.locks, &m.st.schedule} {
+	for _, s := range []*source{&m.st.checks, &m.st.balance, &m.st.locks, &m.st.schedule, &m.st.drift} {
 		s.asked = time.Time{}
 	}
 	for _, n := range m.st.nodes {

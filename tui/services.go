@@ -44,6 +44,8 @@ type Reader interface {
 	Lock(ctx context.Context) (info lock.Info, held bool, err error)
 	// Metrics reads what the protection core of a node has counted. Only nodes whose metrics the inventory names are asked.
 	Metrics(ctx context.Context, n *inventory.Node) (*metrics.Reading, error)
+	// Drift compares the other nodes with the admin node, as "sync --check" does.
+	Drift(ctx context.Context) (Drift, error)
 	// Logs reads the last lines that were logged on a node.
 	Logs(ctx context.Context, n *inventory.Node) ([]logs.Line, error)
 }

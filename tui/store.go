@@ -61,6 +61,8 @@ type store struct {
 	locked   bool
 	schedule source
 	cron     *cron.Overview
+	drift    source
+	drifted  Drift
 	readings int      // of cores, so far
 	drawn    *traffic // of the cores, as it was last needed
 }
@@ -74,7 +76,7 @@ const leastSchedule = 2 * time.Minute
 func newStore(d *inventory.Deployment) store {
 	every := cmp.Or(d.Check.Interval, defaultInterval)
 	s := store{checks: source{every: every}, balance: source{every: every}, locks: source{every: every},
-		schedule: source{every: max(every, leastSchedule)}}
+		schedule: source{every: max(every, leastSchedule)}, drift: source{every: max(every, leastDrift)}}
 	for _, n := range d.Nodes {
 		s.nodes = append(s.nodes, &nodeState{source: source{every: every}, node: n, logs: source{every: every}, core: core{source: source{every: every}}})
 	}

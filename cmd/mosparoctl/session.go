@@ -44,6 +44,11 @@ func (a *app) open() (*session, error) {
 	return s, nil
 }
 
+// of is the session on the same connections as a's: a prints what it does and says when it has to stop.
+func (s *session) of(a *app) *session {
+	return &session{app: a, deployment: s.deployment, nodes: s.nodes, hosts: s.hosts, stop: a.stop}
+}
+
 // passphrase asks on the terminal, or is nil where there is none.
 func (a *app) passphrase() func(file string) ([]byte, error) {
 	if !a.interactive() {

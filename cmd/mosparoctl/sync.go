@@ -168,28 +168,17 @@ func (s *session) warn(warnings []ops.Event) {
 
 // lookSync shows what a sync would do, by node and path with brief set. It needs no lock, since it changes nothing.
 func (s *session) lookSync(ctx context.Context, o filesync.SyncOptions, brief bool) error {
-	f, err := filesync.Gather(ctx, o)
+	c, err := filesync.Compare(ctx, o)
+	if c != nil {
+		s.warn(c.Warnings)
+	}
 	if err != nil {
 		return err
 	}
-	p, warnings, err := filesync.Plan(f, o)
-	var over *filesync.DeleteBudgetError
-	if errors.As(err, &over) { // worth knowing, but here is nothing to confirm
-		s.app.printer.Emit(ops.Event{Kind: ops.Warning, Op: "sync", Message: over.Error(), Hint: ops.HintOf(err)})
-		o.MaxDelete = "100%"
-		p, warnings, err = filesync.Plan(f, o)
-	}
-	s.warn(warnings)
-	if err != nil {
-		return err
-	}
+	f, drift := c.Facts, c.Drift
 	if !brief {
-		if err := errors.Join(f.Failures(), s.dryRun(p)); err != nil {
-			return err
-		}
-		return nil
+		return errors.Join(f.Failures(), s.dryRun(c.Plan))
 	}
-	drift := driftOf(p)
 	rows := make([][]string, len(drift))
 	for i, d := range drift {
 		rows[i] = []string{d.Node, d.Action, d.Path, d.Detail}
@@ -205,29 +194,6 @@ func (s *session) lookSync(ctx context.Context, o filesync.SyncOptions, brief bo
 	}
 	s.app.printer.Emit(ops.Event{Kind: ops.Summary, Op: "sync", Message: fmt.Sprintf("in step: %d files on %s", f.Tree.Files(), count(len(f.Targets), "node"))})
 	return nil
-}
-
-// driftView is one path that differs, in JSON.
-type driftView struct {
-	Node   string `json:"node"`
-	Action string `json:"action"`
-	Path   string `json:"path"`
-	Detail string `json:"detail,omitempty"`
-}
-
-// driftOf lists the files that a plan would change.
-func driftOf(p *ops.Plan) []driftView {
-	list := []driftView{}
-	for _, w := range p.Waves {
-		for _, step := range w.Steps {
-			for _, c := range step.Changes {
-				if c.Action != "run" {
-					list = append(list, driftView{step.Node, c.Action, c.Path, c.Detail})
-				}
-			}
-		}
-	}
-	return list
 }
 
 // applyEach carries out a plan whose nodes don't depend on each other, for a caller that holds the lock. left are the

@@ -141,7 +141,7 @@ func (p planner) quiet(sink ops.Sink) *session {
 		o.Log = a.log
 	}
 	a.printer = output.New(o)
-	return &session{app: a, deployment: p.s.deployment, nodes: p.s.nodes, hosts: p.s.hosts, stop: a.stop}
+	return p.s.of(a)
 }
 
 // apply makes the Apply of a proposal: do gets a session that tells sink what happens and ends when stop is closed.
@@ -244,86 +244,78 @@ func (p planner) releaseProposal(title string, r *releasing, planned *release.Pl
 		})}
 }
 
+// syncWork is a sync, or the undo of one, that was looked at.
+type syncWork struct {
+	title    string
+	plan     *ops.Plan
+	warnings []ops.Event
+	left     error  // of nodes that take no part
+	took     int    // nodes that do
+	have     string // what they have in the end
+}
+
 // Sync plans a sync of the selected nodes, without deletions but those that the inventory asks for.
 func (p planner) Sync(ctx context.Context) (*tui.Proposal, error) {
-	run := filesync.NewRun(time.Now())
-	look := func(ctx context.Context, s *session) (*filesync.Facts, *ops.Plan, []ops.Event, filesync.SyncOptions, error) {
-		o, err := syncOptions{}.options(s)
-		if err != nil {
-			return nil, nil, nil, o, err
-		}
-		o.Run = run
+	return p.syncProposal(ctx, "sync", func(ctx context.Context, o filesync.SyncOptions) (w syncWork, err error) {
 		f, err := filesync.Gather(ctx, o)
 		if err != nil {
-			return nil, nil, nil, o, errors.Join(err, o.Peers.Close())
+			return w, err
 		}
-		plan, warnings, err := filesync.Plan(f, o)
-		return f, plan, warnings, o, err
-	}
-	f, shown, warnings, o, err := look(ctx, p.quiet(ops.Discard))
-	if o.Peers != nil {
-		defer func() { _ = o.Peers.Close() }()
-	}
-	if err != nil {
-		return nil, err
-	}
-	return &tui.Proposal{Title: "sync " + count(len(f.Targets), "node"), Plan: shown, Notes: notesOf(warnings, f.Failures()),
-		Apply: p.apply(func(ctx context.Context, s *session) error {
-			return s.locked(ctx, "sync", func(ctx context.Context) error {
-				f, fresh, _, o, err := look(ctx, s)
-				if o.Peers != nil {
-					defer func() { _ = o.Peers.Close() }()
-				}
-				if err == nil {
-					err = ops.Stale(shown, fresh)
-				}
-				if err != nil {
-					return err
-				}
-				return s.applyEach(ctx, fresh, f.Failures(), len(f.Targets), fmt.Sprintf("%d files on %s", f.Tree.Files(), count(len(f.Targets), "node")))
-			})
-		})}, nil
+		took := count(len(f.Targets), "node")
+		w = syncWork{title: "sync " + took, left: f.Failures(), took: len(f.Targets), have: fmt.Sprintf("%d files on %s", f.Tree.Files(), took)}
+		w.plan, w.warnings, err = filesync.Plan(f, o)
+		return w, err
+	})
 }
 
 // UndoSync plans to take a run of sync back.
 func (p planner) UndoSync(ctx context.Context, run string) (*tui.Proposal, error) {
-	name := filesync.NewRun(time.Now())
-	look := func(ctx context.Context, s *session) (*filesync.UndoFacts, *ops.Plan, []ops.Event, filesync.SyncOptions, error) {
-		o, err := syncOptions{}.options(s)
-		if err != nil {
-			return nil, nil, nil, o, err
-		}
-		o.Run = name
+	return p.syncProposal(ctx, "sync undo", func(ctx context.Context, o filesync.SyncOptions) (w syncWork, err error) {
 		f, err := filesync.GatherUndo(ctx, o, run)
 		if err != nil {
-			return nil, nil, nil, o, err
+			return w, err
 		}
-		plan, warnings, err := filesync.PlanUndo(f, o)
-		return f, plan, warnings, o, err
-	}
-	f, shown, warnings, o, err := look(ctx, p.quiet(ops.Discard))
-	if o.Peers != nil {
+		w = syncWork{title: "undo sync " + f.Run, left: f.Failures(), took: len(f.Targets),
+			have: fmt.Sprintf("run %s taken back on %s", f.Run, count(len(f.Targets), "node"))}
+		w.plan, w.warnings, err = filesync.PlanUndo(f, o)
+		return w, err
+	})
+}
+
+// syncProposal proposes what look finds. It looks again under the lock, and applies only what was shown.
+func (p planner) syncProposal(ctx context.Context, op string, look func(context.Context, filesync.SyncOptions) (syncWork, error)) (*tui.Proposal, error) {
+	run := filesync.NewRun(time.Now())
+	with := func(s *session, f func(filesync.SyncOptions) error) error {
+		o, err := syncOptions{}.options(s)
+		if err != nil {
+			return err
+		}
 		defer func() { _ = o.Peers.Close() }()
+		o.Run = run
+		return f(o)
 	}
+	var shown syncWork
+	err := with(p.quiet(ops.Discard), func(o filesync.SyncOptions) (err error) {
+		shown, err = look(ctx, o)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	return &tui.Proposal{Title: "undo sync " + f.Run, Plan: shown, Notes: notesOf(warnings, f.Failures()),
-		Apply: p.apply(func(ctx context.Context, s *session) error {
-			return s.locked(ctx, "sync undo", func(ctx context.Context) error {
-				f, fresh, _, o, err := look(ctx, s)
-				if o.Peers != nil {
-					defer func() { _ = o.Peers.Close() }()
-				}
+	return &tui.Proposal{Title: shown.title, Plan: shown.plan, Notes: notesOf(shown.warnings, shown.left), Apply: p.apply(func(ctx context.Context, s *session) error {
+		return s.locked(ctx, op, func(ctx context.Context) error {
+			return with(s, func(o filesync.SyncOptions) error {
+				w, err := look(ctx, o)
 				if err == nil {
-					err = ops.Stale(shown, fresh)
+					err = ops.Stale(shown.plan, w.plan)
 				}
 				if err != nil {
 					return err
 				}
-				return s.applyEach(ctx, fresh, f.Failures(), len(f.Targets), fmt.Sprintf("run %s taken back on %s", f.Run, count(len(f.Targets), "node")))
+				return s.applyEach(ctx, w.plan, w.left, w.took, w.have)
 			})
-		})}, nil
+		})
+	})}, nil
 }
 
 // Cron plans the crontabs of the selected nodes.
