@@ -87,8 +87,15 @@ func (g *group) submit(ctx context.Context, queue *[]*job, f func(context.Contex
 	}
 	*queue = append(*queue, j)
 	switch {
-	case !g.running:
+	case !g.running: // who is alone does it himself
 		g.running = true
+		g.mu.Unlock()
+		g.once()
+		g.mu.Lock()
+		if g.ends() {
+			g.mu.Unlock()
+			return j.err
+		}
 		go g.run()
 	case g.wanted > 0 && (len(g.reads) > 0 || len(g.writes) >= g.wanted):
 		g.wanted = 0
@@ -109,28 +116,41 @@ func (g *group) submit(ctx context.Context, queue *[]*job, f func(context.Contex
 
 // run serves reads and groups of writes until none waits.
 func (g *group) run() {
-	var gathering time.Time // when the wait for more writes began, zero if there is none
+	for {
+		g.mu.Lock()
+		ended := g.ends()
+		g.mu.Unlock()
+		if ended {
+			return
+		}
+		g.once()
+	}
+}
+
+// ends notes that nobody runs the group any more, if nobody waits; g.mu is held.
+func (g *group) ends() bool {
+	if len(g.reads)+len(g.writes) > 0 {
+		return false
+	}
+	g.running = false
+	g.idle.Broadcast()
+	return true
+}
+
+// once serves the reads that wait and one group of writes.
+func (g *group) once() {
+	begun := time.Now()
 	for {
 		g.mu.Lock()
 		reads := g.reads
 		g.reads = nil
-		if len(reads) == 0 && len(g.writes) == 0 {
-			g.running = false
-			g.idle.Broadcast()
-			g.mu.Unlock()
-			return
-		}
 		g.mu.Unlock()
 		g.lookUp(reads)
-		if gathering.IsZero() {
-			gathering = time.Now()
+		if !g.gather(begun) {
+			break
 		}
-		if g.gather(gathering) {
-			continue
-		}
-		gathering = time.Time{}
-		g.commit()
 	}
+	g.commit()
 }
 
 // gather waits until enough writes have come, but not beyond the time that began with since. It is true if there is
