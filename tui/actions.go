@@ -99,9 +99,9 @@ func viewReleases(m *Model, w, h int) []line {
 		iw = max(iw, width(clean(r.ID)))
 	}
 	iw = min(iw, max(w-18, 10))
-	out := []line{row(cell(dim, "   release", iw+3), cell(dim, "on nodes", 10), cell(dim, "created", 16), cell(dim, "files", 6), cell(dim, "source", max(w-iw-44, 0)))}
+	out := []line{row(cell(dim, "   release", iw+3), cell(dim, "  on nodes", 10), cell(dim, "created", 16), cell(dim, "files", 6), cell(dim, "source", max(w-iw-44, 0)))}
 	at := max(min(m.at[screenReleases], len(all)-1), 0)
-	from, to := window(len(all), at, max(h-3, 1))
+	from, to := window(len(all), at, max(h-5, 1))
 	for i, r := range all[from:to] {
 		active, has, before := 0, 0, 0
 		for _, n := range m.st.nodes {
@@ -124,7 +124,7 @@ func viewReleases(m *Model, w, h int) []line {
 		case before > 0:
 			sign = "○"
 		}
-		where := fmt.Sprintf("%d of %d", has, nodes)
+		where := fmt.Sprintf("  %d of %d", has, nodes)
 		if active > 0 {
 			where = fmt.Sprintf("● %d of %d", active, nodes)
 		}
@@ -140,7 +140,8 @@ func viewReleases(m *Model, w, h int) []line {
 		m.clickable(len(out), w, from+i)
 		out = append(out, l)
 	}
-	return append(out, nil, text(dim, " ● active  ○ the one before.  A rollback does not take back migrations of the database; the plan names them."))
+	out = append(out, nil, text(dim, " ● active  ○ the one before"))
+	return append(out, indent(" ", wrap(dim, "A rollback does not take back migrations of the database; the plan names them.", max(w-2, 1)))...)
 }
 
 func syncKeys() []binding {
@@ -236,7 +237,7 @@ func viewSync(m *Model, w, h int) []line {
 		m.clickable(len(out), w, from+i)
 		out = append(out, l)
 	}
-	return append(out, nil, line{{accent, " ⏎"}, {dim, " compares the nodes with the admin node; nothing changes until the plan was confirmed"}})
+	return append(out, nil, line{{accent, " ⏎"}, {dim, " compares with the admin node; nothing changes before you confirm"}})
 }
 
 // runTime is the age of a run of sync, which is named after its time.

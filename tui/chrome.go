@@ -12,16 +12,19 @@ const headLines, tabsLine = 2, 1
 // head is the two lines at the top: what deployment this is and how it is, and the screens.
 func (m *Model) head() []line {
 	right := m.status()
-	left := line{{strong, " " + m.svc.Deployment.Name}, {dim, "  "}}
-	left = append(left, m.verdicts()...)
 	rw := min(width(clean(right.String())), m.w*3/5)
+	name := line{{strong, " " + m.svc.Deployment.Name}, {dim, "  "}}
+	left := append(name, m.verdicts(true)...)
+	if width(clean(left.String())) > m.w-rw {
+		left = append(name, m.verdicts(false)...)
+	}
 	first := append(left.fit(m.w-rw), right.fit(rw)...)
 	tabs, _ := m.tabs()
 	return []line{first, tabs}
 }
 
-// verdicts counts the results of all checks, in signs and words.
-func (m *Model) verdicts() line {
+// verdicts counts the results of all checks, in signs and, where there is room, in words.
+func (m *Model) verdicts(words bool) line {
 	t := m.st.counts()
 	if len(m.st.results) == 0 {
 		if m.st.checks.err != nil {
@@ -32,11 +35,11 @@ func (m *Model) verdicts() line {
 	var l line
 	for _, v := range []health.Verdict{health.Fail, health.Warn, health.Unknown, health.OK} {
 		if n := t[v]; n > 0 {
-			words := fmt.Sprintf("%s %d %s", glyph(v), n, word(v))
-			if m.w < 60 {
-				words = fmt.Sprintf("%s %d", glyph(v), n)
+			count := fmt.Sprintf("%s %d", glyph(v), n)
+			if words {
+				count += " " + word(v)
 			}
-			l = append(l, span{styleOf(v), words}, span{plain, "  "})
+			l = append(l, span{styleOf(v), count}, span{plain, "  "})
 		}
 	}
 	return l
@@ -60,7 +63,7 @@ func (m *Model) status() line {
 	}
 	if m.w >= 60 {
 		s := dim
-		label := "  checks " + age(m.now, m.st.checks.got)
+		label := "  checked " + ago(m.now, m.st.checks.got)
 		if m.st.checks.stale(m.now) && !m.st.checks.got.IsZero() {
 			s, label = caution, label+" (stale)"
 		}
@@ -69,20 +72,23 @@ func (m *Model) status() line {
 	return append(l, span{dim, m.now.In(m.zone).Format("  15:04 ")})
 }
 
-// tabs names the screens, and says in which cells each ends; on a narrow terminal the others keep their numbers only.
+// tabs names the screens, and says in which cells each ends. Where there is not much room the names stand close, where there is
+// little the others keep their numbers only.
 func (m *Model) tabs() (l line, ends [screens]int) {
 	names := screenList()
-	need := 0
+	letters := 0
 	for _, s := range names {
-		need += width(s.title) + 5
+		letters += width(s.title)
 	}
 	l = line{{edge, "─"}}
 	for i, s := range names {
 		switch {
 		case screenID(i) == m.screen:
 			l = append(l, span{chosen, fmt.Sprintf("▸%s %s ", screenKey(screenID(i)), s.title)}, span{edge, "─"})
-		case need <= m.w:
+		case letters+5*len(names) <= m.w:
 			l = append(l, span{dim, " " + screenKey(screenID(i))}, span{plain, " " + s.title + " "}, span{edge, "─"})
+		case letters+2*len(names)+3 <= m.w:
+			l = append(l, span{dim, " " + screenKey(screenID(i))}, span{plain, s.title})
 		default:
 			l = append(l, span{dim, (" " + screenKey(screenID(i)) + " ")[:min(3, max(m.w/15, 2))]})
 		}
@@ -102,15 +108,16 @@ func (m *Model) foot() []line {
 	if m.opShown() {
 		list = operationKeys()
 	}
-	for _, b := range list {
-		if b.works(m) {
-			keys = append(keys, span{accent, " " + keyName(b.keys[0])}, span{dim, " " + b.help + " "})
-		}
-	}
 	tail := line{{accent, " :"}, {dim, " command "}, {accent, " ?"}, {dim, " keys "}, {accent, " q"}, {dim, " quit"}}
 	tw := width(tail.String())
 	if m.w < 60 {
 		tail, tw = line{{accent, " ?"}, {dim, " keys"}}, 7
+	}
+	room := m.w - tw
+	for _, b := range list {
+		if key := (line{{accent, " " + keyName(b.keys[0])}, {dim, " " + b.help + " "}}); b.works(m) && width(key.String()) <= room {
+			keys, room = append(keys, key...), room-width(key.String()) // those that don't fit are in the help
+		}
 	}
 	return []line{rule, append(keys.fit(max(m.w-tw, 0)), tail...)}
 }

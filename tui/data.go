@@ -44,12 +44,13 @@ func dataBody(m *Model, w int) []line {
 	} else {
 		cache = append(cache, text(dim, "one for "+plural(len(d.Nodes), "node")))
 	}
-	dbTitle := m.familyTitle("Database "+string(cmp.Or(d.Database.Topology, inventory.Single)), health.FamilyDatabase)
+	dbTitle := m.familyTitle("Database · "+string(cmp.Or(d.Database.Topology, inventory.Single)), health.FamilyDatabase)
 	cacheTitle := m.familyTitle("Cache", health.FamilyCache)
 	var out []line
 	if w >= 70 {
 		lw := w * 2 / 3
-		out = beside(box(dbTitle, m.databaseServers(lw-4), lw), lw, box(cacheTitle, cache, w-lw), w-lw)
+		servers, cache := level(m.databaseServers(lw-4), cache)
+		out = beside(box(dbTitle, servers, lw), lw, box(cacheTitle, cache, w-lw), w-lw)
 	} else {
 		out = append(box(dbTitle, m.databaseServers(w-4), w), box(cacheTitle, cache, w)...)
 	}
@@ -108,7 +109,7 @@ func (m *Model) dataCheck(r health.Result, w int) []line {
 // gauge draws a figure: its name and value, and a bar up to its limits where it has some.
 func gauge(f health.Figure, w int) line {
 	value := figure(f.Value, f.Unit)
-	l := line{{dim, fmt.Sprintf("%-12s", cut(f.Name, 12))}, {plain, " " + value}}
+	l := line{{dim, fmt.Sprintf("%-12s", cut(strings.ReplaceAll(f.Name, "_", " "), 12))}, {plain, " " + value}}
 	top := max(f.Fail, f.Warn)
 	if f.Unit == "%" {
 		top = 100

@@ -23,8 +23,12 @@ func (d *helpDialog) title() string { return "Keys" }
 func (d *helpDialog) paste(string)  {}
 
 func (d *helpDialog) view(m *Model, w, h int) []line {
-	var lines []line
-	for _, b := range m.bindings() {
+	lines := []line{text(strong, "Here")}
+	everywhere := len(m.bindings()) - len(globalKeys())
+	for i, b := range m.bindings() {
+		if i == everywhere {
+			lines = append(lines, nil, text(strong, "Everywhere"))
+		}
 		if !b.works(m) {
 			continue
 		}

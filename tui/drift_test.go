@@ -63,7 +63,7 @@ func TestDriftInWords(t *testing.T) {
 			t.Errorf("the screen lacks %q:\n%s", want, got)
 		}
 	}
-	r.m.now = noon.Add(2*time.Hour)
+	r.m.now = noon.Add(2 * time.Hour)
 	if got := r.m.driftInWords().text; !strings.Contains(got, "last read 1h ago") {
 		t.Errorf("got %q", got)
 	}

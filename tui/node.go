@@ -66,6 +66,7 @@ func nodeBody(m *Model, w int) []line {
 	var out []line
 	if w >= 90 {
 		lw := w / 2
+		facts, releases = level(facts, releases)
 		out = beside(box(span{strong, n.node.Name}, facts, lw), lw, box(span{strong, "Releases"}, releases, w-lw), w-lw)
 	} else {
 		out = append(box(span{strong, n.node.Name}, facts, w), box(span{strong, "Releases"}, releases, w)...)
@@ -113,7 +114,7 @@ func (m *Model) nodeFacts(n *nodeState) []line {
 		out = append(out, field("read", bad, "✗ "+m.svc.Redact(n.err.Error())))
 	}
 	fresh := plain
-	read := age(m.now, n.got)
+	read := ago(m.now, n.got)
 	if n.stale(m.now) && !n.got.IsZero() {
 		fresh, read = caution, read+" (stale)"
 	}

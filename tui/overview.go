@@ -8,6 +8,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"github.com/mosparoctl/mosparoctl/inventory"
+	"github.com/mosparoctl/mosparoctl/ops"
 	"github.com/mosparoctl/mosparoctl/ops/cron"
 	"github.com/mosparoctl/mosparoctl/ops/health"
 )
@@ -54,10 +55,24 @@ func viewOverview(m *Model, w, h int) []line {
 	if free := h - len(out) - len(next) - 2; free >= 2 {
 		out = append(append(out, nil), m.attention(w, free)...)
 	}
-	for len(out)+len(next) < h {
+	if h-len(out)-len(next) > 0 {
 		out = append(out, nil)
 	}
-	return append(out, next...)
+	out = append(out, next...)
+	return append(out, m.lately(h-len(out))...)
+}
+
+// lately is what happened last, in at most h lines, with a blank one above. The screen of events has the rest.
+func (m *Model) lately(h int) []line {
+	if h < 3 || len(m.log.ring) == 0 {
+		return nil
+	}
+	out := []line{nil, section("Lately", screenKey(screenEvents)+" shows all events")}
+	m.log.newest(func(e ops.Event) bool {
+		out = append(out, m.eventLine(e))
+		return len(out) < h
+	})
+	return out
 }
 
 // matrix is the table of nodes and check families in h lines, the first of which is line top of the body.

@@ -179,6 +179,12 @@ func box(title span, body []line, w int) []line {
 	return append(out, line{{edge, b.BottomLeft + strings.Repeat(b.Bottom, w-2) + b.BottomRight}})
 }
 
+// level fills the shorter of two bodies up, for boxes of the same height beside each other.
+func level(a, b []line) (as, bs []line) {
+	n := max(len(a), len(b))
+	return append(a, make([]line, n-len(a))...), append(b, make([]line, n-len(b))...)
+}
+
 // wrap breaks text into lines of at most w cells, at blanks where it can.
 func wrap(s style, t string, w int) []line {
 	if w < 1 {

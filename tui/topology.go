@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mosparoctl/mosparoctl/inventory"
 	"github.com/mosparoctl/mosparoctl/ops/balancer"
@@ -29,12 +30,13 @@ func (m *Model) topology(w, h int) []line {
 	if len(lb) == 0 {
 		lb = append(lb, part{title: "no balancer", body: []line{text(dim, "none in the inventory")}})
 	}
-	stores = append(stores, m.familyPart("cache "+cmp.Or(string(d.Cache.Adapter), "filesystem"), health.FamilyCache),
-		m.familyPart("database "+string(cmp.Or(d.Database.Topology, inventory.Single)), health.FamilyDatabase))
+	stores = append(stores, m.familyPart("cache · "+cmp.Or(string(d.Cache.Adapter), "filesystem"), health.FamilyCache),
+		m.familyPart("database · "+string(cmp.Or(d.Database.Topology, inventory.Single)), health.FamilyDatabase))
 	gap := 5
-	side := max((w-2*gap)/4, 20)
+	side := max((w-2*gap)*3/10, 20)
 	mid := w - 2*side - 2*gap
-	left, right := stack(lb, side, h), stack(stores, side, h)
+	left, in := stack(lb, side, h)
+	right, out := stack(stores, side, h)
 	var nodes []line
 	room := max(h-2, 1)
 	for i, n := range m.worstFirst(room) {
@@ -44,12 +46,22 @@ func (m *Model) topology(w, h int) []line {
 		}
 		nodes = append(nodes, m.nodeInBox(n, mid-4))
 	}
+	height := min(max(len(left), len(nodes)+2, len(right)), h)
+	for len(nodes) < height-2 {
+		nodes = append(nodes, nil)
+	}
 	middle := box(span{strong, plural(len(m.st.nodes), "node")}, nodes, mid)
-	height := min(max(len(left), len(middle), len(right)), h)
-	left, middle, right = centred(left, height), centred(middle, height), centred(right, height)
-	wire := make([]line, height)
-	wire[height/2] = text(edge, "────▸")
-	return beside(beside(beside(beside(left, side, wire, gap), side+gap, middle, mid), side+gap+mid, wire, gap), side+2*gap+mid, right, side)
+	// A wire for each balancer and each store, at the first line of its box.
+	wires := func(at []int, lines []line) []line {
+		out := make([]line, height)
+		for _, i := range at {
+			out[min(i+max(height-len(lines), 0)/2, height-1)] = text(edge, "────▸")
+		}
+		return out
+	}
+	from, to := wires(in, left), wires(out, right)
+	left, right = centred(left, height), centred(right, height)
+	return beside(beside(beside(beside(left, side, from, gap), side+gap, middle, mid), side+gap+mid, to, gap), side+2*gap+mid, right, side)
 }
 
 // worstFirst is the nodes in the order of the inventory, or, where not all fit into room lines, those in trouble first.
@@ -76,9 +88,8 @@ func centred(lines []line, h int) []line {
 	return append(make([]line, (h-len(lines))/2), lines...)
 }
 
-// stack draws parts below each other.
-func stack(parts []part, w, h int) []line {
-	var out []line
+// stack draws parts below each other, and says in which line the text of each begins.
+func stack(parts []part, w, h int) (out []line, at []int) {
 	for _, p := range parts {
 		title := span{strong, p.title}
 		if p.known {
@@ -86,16 +97,17 @@ func stack(parts []part, w, h int) []line {
 		}
 		b := box(title, p.body, w)
 		if len(out)+len(b) > h && len(out) > 0 {
-			return append(out, text(dim, "… and more"))[:min(len(out)+1, h)]
+			return append(out, text(dim, "… and more"))[:min(len(out)+1, h)], at
 		}
+		at = append(at, len(out)+1)
 		out = append(out, b...)
 	}
-	return out
+	return out, at
 }
 
 // balancerPart says how many nodes a balancer sends visitors to.
 func (m *Model) balancerPart(name, kind string) part {
-	p := part{title: name + " " + kind}
+	p := part{title: name + " · " + kind}
 	ready, all, unknown := 0, 0, 0
 	var out []string
 	for _, s := range m.st.servers {
@@ -164,6 +176,14 @@ func (m *Model) aged(s *source) string {
 		return ""
 	}
 	return " ~" + age(m.now, s.got)
+}
+
+// ago is a past time in words.
+func ago(now, at time.Time) string {
+	if words := age(now, at); words != "now" && words != "never" {
+		return words + " ago"
+	}
+	return age(now, at)
 }
 
 // nodeInBox is one line about a node.
