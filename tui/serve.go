@@ -70,7 +70,6 @@ func (m *Model) serveHeading(t *traffic, cores, w int) line {
 
 // serveTiles are the figures of all nodes together in h lines or, where that is too little, a few.
 func (m *Model) serveTiles(t *traffic, w, h int) []line {
-	forms, spam, slow := t.forms(), t.spam(), t.quantiles(0.95)
 	now := func(values []float64, words func(float64) string) string {
 		if len(values) == 0 || values[len(values)-1] < 0 {
 			return "–"
@@ -90,9 +89,9 @@ func (m *Model) serveTiles(t *traffic, w, h int) []line {
 		style  style
 		top    float64
 	}{
-		{"Forms checked", forms, rate, accent, 0},
-		{"Spam", spam, percent, caution, 1},
-		{"Latency p95", slow, latency, accent, 0},
+		{"Forms checked", t.forms, rate, accent, 0},
+		{"Spam", t.spam, percent, caution, 1},
+		{"Latency p95", t.p95, latency, accent, 0},
 	}
 	if w < 76 {
 		l := line{{plain, " "}}
@@ -103,7 +102,7 @@ func (m *Model) serveTiles(t *traffic, w, h int) []line {
 			}
 			l = append(l, span{dim, strings.ToLower(name) + " "}, span{strong, now(x.values, x.words)}, span{plain, "  "})
 		}
-		return append([]line{l}, indent(" ", chart(accent, forms, min(w-2, keptDeltas), 1, 0))...)
+		return append([]line{l}, indent(" ", chart(accent, t.forms, min(w-2, keptDeltas), 1, 0))...)
 	}
 	rows := max(min(h-3, 8), 1)
 	var out []line
@@ -156,8 +155,8 @@ func (m *Model) serveNodes(cores []*nodeState, w int) []line {
 func (m *Model) serveNode(n *nodeState, nw, cw int, wide bool) []line {
 	sign, st, words := m.coreState(n)
 	name := line{{st, " " + sign + " "}, {strong, n.node.Name}}.fit(nw + 3)
-	d, ok := n.core.recent()
-	if !ok {
+	d, took := n.core.recent, n.core.latency
+	if len(n.core.past) == 0 {
 		return []line{append(name, span{st, " " + words})}
 	}
 	fs := plain
@@ -166,15 +165,15 @@ func (m *Model) serveNode(n *nodeState, nw, cw int, wide bool) []line {
 	}
 	figures := []column{cell(fs, rate(d.PerSecond(d.Forms())), 9), cell(fs, spamOf(d), 5)}
 	if wide {
-		figures = append(figures, cell(fs, quantile(d, 0.5), 7))
+		figures = append(figures, cell(fs, quantile(took, 0.5), 7))
 	}
-	figures = append(figures, cell(fs, quantile(d, 0.95), 7))
+	figures = append(figures, cell(fs, quantile(took, 0.95), 7))
 	if wide {
 		errs, es := "0", dim
 		if d.Errors() > 0 {
 			errs, es = rate(d.PerSecond(d.Errors())), bad
 		}
-		figures = append(figures, cell(fs, quantile(d, 0.99), 7), cell(es, errs, 9))
+		figures = append(figures, cell(fs, quantile(took, 0.99), 7), cell(es, errs, 9))
 	}
 	l := append(append(name, span{plain, " "}), row(figures...)...)
 	switch {
@@ -283,7 +282,7 @@ func (m *Model) serveRoutes(t *traffic) []line {
 		return append(out, text(dim, "   none"))
 	}
 	for _, r := range routes {
-		out = append(out, line{{plain, "   "}}.and(row(cell(plain, r.Name, 20), cell(strong, rate(t.recent.PerSecond(r.Latency.Count())), 9), cell(dim, "p95 "+quantileOf(r.Latency, 0.95), 12))))
+		out = append(out, line{{plain, "   "}}.and(row(cell(plain, r.Name, 20), cell(strong, rate(t.recent.PerSecond(r.Latency.Count())), 9), cell(dim, "p95 "+quantile(r.Latency, 0.95), 12))))
 	}
 	return out
 }
@@ -296,9 +295,8 @@ func spamOf(d metrics.Delta) string {
 	return "–"
 }
 
-func quantile(d metrics.Delta, q float64) string { return quantileOf(d.Latency(), q) }
-
-func quantileOf(h metrics.Histogram, q float64) string {
+// quantile is the time below which the share q of all requests is, in words.
+func quantile(h metrics.Histogram, q float64) string {
 	v, over, ok := h.Quantile(q)
 	switch {
 	case !ok:

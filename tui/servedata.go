@@ -20,6 +20,10 @@ type core struct {
 	source
 	last *metrics.Reading
 	past []metrics.Delta // between readings, the newest last
+
+	// of the last minutes for which there are readings
+	recent  metrics.Delta
+	latency metrics.Histogram
 }
 
 // read takes a reading.
@@ -29,6 +33,8 @@ func (c *core) read(r *metrics.Reading) {
 			c.past = append(c.past[:0], c.past[1:]...)
 		}
 		c.past = append(c.past, d)
+		c.recent = metrics.Sum(c.since(d.To.Add(-meansOver))...)
+		c.latency = c.recent.Latency()
 	}
 	c.last = r
 }
@@ -43,29 +49,19 @@ func (c *core) since(at time.Time) []metrics.Delta {
 	return nil
 }
 
-// recent is what happened in the last minutes for which there are readings. ok is false if there are none.
-func (c *core) recent() (d metrics.Delta, ok bool) {
-	if len(c.past) == 0 {
-		return d, false
-	}
-	return metrics.Sum(c.since(c.past[len(c.past)-1].To.Add(-meansOver))...), true
-}
-
-// during is what happened in the time in which at is. ok is false if that was not read.
-func (c *core) during(at time.Time) (d metrics.Delta, ok bool) {
-	for i := len(c.past) - 1; i >= 0; i-- {
-		if d := c.past[i]; d.From.Before(at) && !d.To.Before(at) {
-			return d, true
+// slots are what happened in each of the n intervals before end, the newest last; nil where that was not read. A reading
+// belongs to the interval in whose middle it was under way.
+func (c *core) slots(end time.Time, n int) []*metrics.Delta {
+	out := make([]*metrics.Delta, n)
+	p := len(c.past) - 1
+	for i := n - 1; i >= 0; i-- {
+		middle := end.Add(-c.every/2 - time.Duration(n-1-i)*c.every)
+		for p >= 0 && !c.past[p].From.Before(middle) {
+			p--
 		}
-	}
-	return d, false
-}
-
-// moments are the middles of the last n intervals before end, the newest last.
-func moments(end time.Time, every time.Duration, n int) []time.Time {
-	out := make([]time.Time, n)
-	for i := range out {
-		out[n-1-i] = end.Add(-every/2 - time.Duration(i)*every)
+		if p >= 0 && !c.past[p].To.Before(middle) {
+			out[i] = &c.past[p]
+		}
 	}
 	return out
 }
@@ -73,9 +69,9 @@ func moments(end time.Time, every time.Duration, n int) []time.Time {
 // column is how many forms a second were checked in the last n intervals before end; -1 where that is not known.
 func (c *core) column(end time.Time, n int) []float64 {
 	out := make([]float64, n)
-	for i, at := range moments(end, c.every, n) {
+	for i, d := range c.slots(end, n) {
 		out[i] = -1
-		if d, ok := c.during(at); ok {
+		if d != nil {
 			out[i] = d.PerSecond(d.Forms())
 		}
 	}
@@ -107,9 +103,10 @@ func (s *store) lastDelta() time.Time {
 // traffic is what all cores together did.
 type traffic struct {
 	made   madeOf
-	slots  [][]metrics.Delta // of each of the last intervals, the newest last: what each node did in it
-	recent metrics.Delta     // the last minutes of the nodes that answer
-	nodes  int               // that answer
+	recent metrics.Delta // the last minutes of the nodes that answer
+	nodes  int           // that answer
+	// of each of the last intervals, the newest last; -1 where nothing was read or counted
+	forms, spam, p95 []float64 // forms a second, share of spam, seconds
 }
 
 // madeOf says when a traffic has to be made anew: it takes some milliseconds for a hundred nodes.
@@ -129,16 +126,17 @@ func (s *store) traffic(now time.Time) *traffic {
 
 // sumUp puts the nodes together. One that does not answer is left out of what is recent, and so of no present figure.
 func (s *store) sumUp(now time.Time) traffic {
-	t := traffic{slots: make([][]metrics.Delta, keptDeltas)}
+	var t traffic
+	slots := make([][]metrics.Delta, keptDeltas) // what each node did in each interval
 	end := s.lastDelta()
 	if end.IsZero() {
 		return traffic{}
 	}
 	var recent []metrics.Delta
 	for _, n := range s.cores() {
-		for i, at := range moments(end, n.core.every, keptDeltas) {
-			if d, ok := n.core.during(at); ok {
-				t.slots[i] = append(t.slots[i], d)
+		for i, d := range n.core.slots(end, keptDeltas) {
+			if d != nil {
+				slots[i] = append(slots[i], *d)
 			}
 		}
 		if n.core.err == nil && !n.core.stale(now) && len(n.core.past) > 0 {
@@ -147,13 +145,14 @@ func (s *store) sumUp(now time.Time) traffic {
 		}
 	}
 	t.recent = metrics.Sum(recent...)
+	t.forms, t.spam, t.p95 = each(slots, formsIn), each(slots, spamIn), each(slots, p95In)
 	return t
 }
 
 // each makes a value of each interval; -1 where nothing was read or ok is false.
-func (t *traffic) each(value func([]metrics.Delta) (v float64, ok bool)) []float64 {
-	out := make([]float64, len(t.slots))
-	for i, s := range t.slots {
+func each(slots [][]metrics.Delta, value func([]metrics.Delta) (v float64, ok bool)) []float64 {
+	out := make([]float64, len(slots))
+	for i, s := range slots {
 		out[i] = -1
 		if v, ok := value(s); ok && len(s) > 0 {
 			out[i] = v
@@ -162,36 +161,27 @@ func (t *traffic) each(value func([]metrics.Delta) (v float64, ok bool)) []float
 	return out
 }
 
-// forms is how many forms a second were checked.
-func (t *traffic) forms() []float64 {
-	return t.each(func(s []metrics.Delta) (sum float64, ok bool) {
-		for _, d := range s {
-			sum += d.PerSecond(d.Forms())
-		}
-		return sum, true
-	})
+func formsIn(s []metrics.Delta) (sum float64, ok bool) {
+	for _, d := range s {
+		sum += d.PerSecond(d.Forms())
+	}
+	return sum, true
 }
 
-// spam is the share of spam.
-func (t *traffic) spam() []float64 {
-	return t.each(func(s []metrics.Delta) (share float64, ok bool) {
-		forms, spam := 0.0, 0.0
-		for _, d := range s {
-			forms, spam = forms+d.Forms(), spam+d.Spam()
-		}
-		if forms == 0 {
-			return 0, false
-		}
-		return spam / forms, true
-	})
+func spamIn(s []metrics.Delta) (share float64, ok bool) {
+	forms, spam := 0.0, 0.0
+	for _, d := range s {
+		forms, spam = forms+d.Forms(), spam+d.Spam()
+	}
+	if forms == 0 {
+		return 0, false
+	}
+	return spam / forms, true
 }
 
-// quantiles are the latencies below which the share q of requests is.
-func (t *traffic) quantiles(q float64) []float64 {
-	return t.each(func(s []metrics.Delta) (float64, bool) {
-		v, _, ok := metrics.Latency(s...).Quantile(q)
-		return v, ok
-	})
+func p95In(s []metrics.Delta) (seconds float64, ok bool) {
+	seconds, _, ok = metrics.Latency(s...).Quantile(0.95)
+	return seconds, ok
 }
 
 // chart draws values in the last w columns as bars of h lines. Negative ones are not known and leave a gap; the highest, or

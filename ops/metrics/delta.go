@@ -65,7 +65,10 @@ func (c *counts) add(o counts) {
 		c.routes, c.rules = map[string]Histogram{}, map[string]Rule{}
 	}
 	for route, h := range o.routes {
-		c.routes[route] = c.routes[route].plus(h)
+		if before, ok := c.routes[route]; ok {
+			h = merged([]Histogram{before, h})
+		}
+		c.routes[route] = h
 	}
 	for uuid, r := range o.rules {
 		r.Forms += c.rules[uuid].Forms
@@ -118,13 +121,15 @@ func (d Delta) PerSecond(count float64) float64 {
 
 // Latency is how long the requests of a visitor's way through a form took, in all of list.
 func Latency(list ...Delta) Histogram {
-	var h Histogram
+	var all []Histogram
 	for _, d := range list {
 		for _, r := range flowRoutes() {
-			h = h.plus(d.routes[r])
+			if h, ok := d.routes[r]; ok {
+				all = append(all, h)
+			}
 		}
 	}
-	return h
+	return merged(all)
 }
 
 // Latency is how long the requests of a visitor's way through a form took.

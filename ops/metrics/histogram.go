@@ -46,23 +46,23 @@ func (h Histogram) Count() float64 {
 	return n
 }
 
-// plus is the sum of two histograms. Where their buckets differ, which only those of different versions do, the one with
-// more in it is the sum.
-func (h Histogram) plus(o Histogram) Histogram {
-	switch {
-	case len(o.bounds) == 0:
-		return h
-	case len(h.bounds) == 0:
-		return o
-	case !slices.Equal(h.bounds, o.bounds):
-		if h.Count() < o.Count() {
-			return o
-		}
-		return h
+// merged is the sum of histograms. Where buckets differ, which only those of different versions do, it is the sum of those
+// that are like the one with most in it.
+func merged(list []Histogram) Histogram {
+	if len(list) == 0 {
+		return Histogram{}
 	}
-	sum := Histogram{h.bounds, slices.Clone(h.counts)}
-	for i, c := range o.counts {
-		sum.counts[i] += c
+	like := list[0]
+	if slices.ContainsFunc(list, func(h Histogram) bool { return !slices.Equal(h.bounds, like.bounds) }) {
+		like = slices.MaxFunc(list, func(a, b Histogram) int { return cmp.Compare(a.Count(), b.Count()) })
+	}
+	sum := Histogram{like.bounds, make([]float64, len(like.counts))}
+	for _, h := range list {
+		if slices.Equal(h.bounds, sum.bounds) {
+			for i, c := range h.counts {
+				sum.counts[i] += c
+			}
+		}
 	}
 	return sum
 }
