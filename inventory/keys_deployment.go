@@ -75,8 +75,8 @@ func databaseKeys() []field[Database] {
 			"single; active-passive: one writable primary, replicas take over; active-active: Galera or similar"),
 		key("servers", func(b *Database) *[]DatabaseServer { return &b.Servers }, list(object("database_server", server).require("host")), "", "The servers"),
 		key("name", func(b *Database) *string { return &b.Name }, text(anyText), "mosparo", "Name of the database"),
-		key("user", func(b *Database) *string { return &b.User }, text(anyText), "", "User"),
-		key("password", func(b *Database) *Secret { return &b.Password }, secret(checkArgument), "", "Password, or a reference to it"),
+		key("user", func(b *Database) *string { return &b.User }, text(anyText), "", "Who asks the servers in checks; without it, mosparo's own user of each node"),
+		key("password", func(b *Database) *Secret { return &b.Password }, secret(checkArgument), "", "Its password, or a reference to it"),
 		key("tunnel", func(b *Database) *bool { return &b.Tunnel }, boolean(), "false", "A loopback host is a proxy or tunnel on each node that leads to the same server"),
 	}
 }
