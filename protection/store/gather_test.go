@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 func TestGatherer(t *testing.T) {
@@ -67,6 +68,48 @@ func TestGatherer(t *testing.T) {
 		eight := 8
 		if err := g.do(t.Context(), &eight); err != nil {
 			t.Errorf("after a panic: %v", err)
+		}
+	})
+}
+
+// TestGathererWaits sends many again and again, as clients do that come back with their next request a moment later: after the
+// first rounds all of them are in one group. Who is left alone waits once more at most.
+func TestGathererWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var sizes []int
+		g := gatherer[int]{limit: 100, patient: true}
+		g.run = func(group []*int) error {
+			time.Sleep(4 * time.Millisecond)
+			sizes = append(sizes, len(group))
+			return nil
+		}
+		const clients, rounds = 16, 12
+		var wg sync.WaitGroup
+		for i := range clients {
+			wg.Go(func() {
+				for range rounds {
+					time.Sleep(time.Duration(i) * 100 * time.Microsecond)
+					if err := g.do(t.Context(), &i); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if n := len(sizes); n > rounds+3 || sizes[n-2] < clients/2 {
+			t.Errorf("groups: %v", sizes)
+		}
+		one := 1
+		for range 3 {
+			begun := time.Now()
+			if err := g.do(t.Context(), &one); err != nil {
+				t.Error(err)
+			}
+			t.Log(time.Since(begun))
+		}
+		begun := time.Now()
+		if err := g.do(t.Context(), &one); err != nil || time.Since(begun) != 4*time.Millisecond {
+			t.Errorf("who is alone waited: %v, %v", time.Since(begun), err)
 		}
 	})
 }

@@ -46,7 +46,7 @@ func (s *Store) lookups() {
 			"LEFT JOIN `submission` s ON s.`id` = t.`last_submission_id` AND s.`project_id` = t.`project_id` ",
 		into: func(r *tokenRow) []any { return append(s.tokenInto(&r.token), s.submissionInto(&r.sub, &r.data)...) }}
 	for _, l := range []*lookup{s.withPartial, s.withSubmission} {
-		l.run, l.limit = l.together, groupLimit
+		l.run, l.limit, l.patient = l.together, groupLimit, s.b.dialect() == dialectMySQL // SQLite's own group waits already
 	}
 }
 

@@ -56,7 +56,7 @@ func openMySQL(ctx context.Context, o Options) (backend, error) {
 		return nil, protection.Errorf(protection.CodeInvalid, "open database: no server is given")
 	}
 	m := &mysqlDB{o: o, done: make(chan struct{})}
-	m.writes.run, m.writes.limit = m.writeGroup, groupLimit
+	m.writes.run, m.writes.limit, m.writes.patient = m.writeGroup, groupLimit, true
 	for _, addr := range o.Servers {
 		s, err := newServer(addr, o)
 		if err != nil {
