@@ -70,6 +70,17 @@ type Array struct {
 // NewArray makes an empty array.
 func NewArray() *Array { return &Array{} }
 
+// sized makes an empty array with room for n members.
+func sized(n int) *Array {
+	if n == 0 {
+		return &Array{}
+	}
+	return &Array{keys: make([]Key, 0, n), vals: make([]Value, 0, n)}
+}
+
+// fewMembers is the room that an array of unknown size begins with: most in requests and rows have three to five members.
+const fewMembers = 4
+
 // Len is the number of members.
 func (a *Array) Len() int {
 	if a == nil {
@@ -121,6 +132,9 @@ func (a *Array) Set(k Key, v Value) {
 }
 
 func (a *Array) add(k Key, v Value) {
+	if a.keys == nil {
+		a.keys, a.vals = make([]Key, 0, fewMembers), make([]Value, 0, fewMembers)
+	}
 	a.keys = append(a.keys, k)
 	a.vals = append(a.vals, v)
 	if !k.isStr && (k.num >= a.next || !a.ints) {

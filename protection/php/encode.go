@@ -30,7 +30,7 @@ const MaxDepth = 512
 // order as a list and every other as an object, floats in their shortest form. It fails for text that is not UTF-8 and for
 // infinite numbers, where PHP fails too.
 func EncodeJSON(v Value, f Flags) (string, error) {
-	b, err := AppendJSON(nil, v, f)
+	b, err := AppendJSON(make([]byte, 0, 512), v, f)
 	return string(b), err
 }
 
@@ -133,6 +133,13 @@ const lowerHex = "0123456789abcdef"
 func (e *encoder) text(s string) error {
 	e.b = append(e.b, '"')
 	for i := 0; i < len(s); {
+		start := i
+		for i < len(s) && plain(s[i]) {
+			i++
+		}
+		if e.b = append(e.b, s[start:i]...); i == len(s) {
+			break
+		}
 		c := s[i]
 		if c < utf8.RuneSelf {
 			e.ascii(c)
@@ -153,6 +160,15 @@ func (e *encoder) text(s string) error {
 	}
 	e.b = append(e.b, '"')
 	return nil
+}
+
+// plain reports whether a byte stands for itself under all flags.
+func plain(c byte) bool {
+	switch c {
+	case '"', '\\', '/', '<', '>', '&', '\'':
+		return false
+	}
+	return 0x20 <= c && c < utf8.RuneSelf
 }
 
 func (e *encoder) unicode(r rune) {

@@ -67,7 +67,7 @@ func ArrayOf(a *Array) Value {
 
 // List makes a list of the values.
 func List(vs ...Value) Value {
-	a := NewArray()
+	a := sized(len(vs))
 	for _, v := range vs {
 		a.Append(v)
 	}
@@ -76,7 +76,7 @@ func List(vs ...Value) Value {
 
 // Strings makes a list of strings.
 func Strings(ss ...string) Value {
-	a := NewArray()
+	a := sized(len(ss))
 	for _, s := range ss {
 		a.Append(String(s))
 	}
@@ -91,7 +91,7 @@ type Pair struct {
 
 // Map makes an array of the pairs in their order. A key that is a decimal integer becomes one, as in PHP.
 func Map(ps ...Pair) Value {
-	a := NewArray()
+	a := sized(len(ps))
 	for _, p := range ps {
 		a.SetString(p.Key, p.Value)
 	}

@@ -44,7 +44,8 @@ func (s *timeScanner) Scan(src any) error {
 		*s.dest = time.Time{}
 		return nil
 	case time.Time:
-		text = v.Format(datetimeFormat)
+		*s.dest = time.Date(v.Year(), v.Month(), v.Day(), v.Hour(), v.Minute(), v.Second(), 0, s.loc)
+		return nil
 	case []byte:
 		text = string(v)
 	case string:

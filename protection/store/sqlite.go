@@ -54,7 +54,7 @@ func (db *sqliteDB) dsn(pragmas ...string) string {
 
 func (db *sqliteDB) connect(ctx context.Context) (err error) {
 	// Sizes of caches are in KiB, per connection. Those of the readers are worth nothing after the next commit.
-	if db.writes, err = sql.Open("sqlite", db.dsn("journal_mode(WAL)", "cache_size(-16000)")); err != nil {
+	if db.writes, err = sql.Open("sqlite", db.dsn("journal_mode(WAL)", "cache_size(-4000)")); err != nil {
 		return wrap("open database", err)
 	}
 	db.writes.SetMaxOpenConns(1)
@@ -66,7 +66,7 @@ func (db *sqliteDB) connect(ctx context.Context) (err error) {
 	if err := db.setUp(ctx); err != nil {
 		return wrap("open database", err)
 	}
-	if db.reads, err = sql.Open("sqlite", db.dsn("query_only(1)", "cache_size(-2000)")); err != nil {
+	if db.reads, err = sql.Open("sqlite", db.dsn("query_only(1)", "cache_size(-1000)")); err != nil {
 		return wrap("open database", err)
 	}
 	n := min(db.o.MaxConns, 8)
