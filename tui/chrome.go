@@ -64,7 +64,12 @@ func (m *Model) status() line {
 	if m.w >= 60 {
 		s := dim
 		label := "  checked " + ago(m.now, m.st.checks.got)
-		if m.st.checks.stale(m.now) && !m.st.checks.got.IsZero() {
+		switch {
+		case m.st.checks.got.IsZero() && m.st.checks.busy:
+			label = "  checking …"
+		case m.st.checks.got.IsZero():
+			label = "  not checked"
+		case m.st.checks.stale(m.now):
 			s, label = caution, label+" (stale)"
 		}
 		l = append(l, span{s, label})
@@ -87,8 +92,11 @@ func (m *Model) tabs() (l line, ends [screens]int) {
 			l = append(l, span{chosen, fmt.Sprintf("▸%s %s ", screenKey(screenID(i)), s.title)}, span{edge, "─"})
 		case letters+5*len(names) <= m.w:
 			l = append(l, span{dim, " " + screenKey(screenID(i))}, span{plain, " " + s.title + " "}, span{edge, "─"})
-		case letters+2*len(names)+3 <= m.w:
+		case letters+2*len(names)+4 <= m.w:
 			l = append(l, span{dim, " " + screenKey(screenID(i))}, span{plain, s.title})
+			if i == len(names)-1 {
+				l = append(l, span{plain, " "})
+			}
 		default:
 			l = append(l, span{dim, (" " + screenKey(screenID(i)) + " ")[:min(3, max(m.w/15, 2))]})
 		}

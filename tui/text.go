@@ -171,7 +171,7 @@ func box(title span, body []line, w int) []line {
 		return body
 	}
 	b := lipgloss.NormalBorder()
-	head := cut(title.text, w-5)
+	head := cut(title.text, w-4)
 	out := []line{{{edge, b.TopLeft + " "}, {title.style, head}, {edge, " " + strings.Repeat(b.Top, max(w-4-width(head), 0)) + b.TopRight}}}
 	for _, l := range body {
 		out = append(out, append(append(line{{edge, b.Left + " "}}, l.fit(w-4)...), span{edge, " " + b.Right}))

@@ -35,16 +35,22 @@ type looks map[style]lipgloss.Style
 // theme is looks made ready to paint with.
 type theme struct {
 	name string
-	// pens hold what goes before and behind a text. They are made once, since Style.Render lays out its text anew each time,
-	// and a frame has a thousand pieces.
-	pens [styles]struct{ down, up string }
+	// pens are made once, since Style.Render lays out its text anew each time, and a frame has a thousand pieces.
+	pens [styles]pen
+}
+
+// pen is what goes before and behind a text. A tight one leaves out the blanks around it, which would show.
+type pen struct {
+	down, up string
+	tight    bool
 }
 
 func newTheme(name string, l looks) *theme {
 	t := &theme{name: name}
 	for s, look := range l {
 		const ink = "x"
-		t.pens[s].down, t.pens[s].up, _ = strings.Cut(look.Render(ink), ink)
+		down, up, _ := strings.Cut(look.Render(ink), ink)
+		t.pens[s] = pen{down, up, s != chosen && (look.GetUnderline() || look.GetBackground() != lipgloss.NoColor{})}
 	}
 	return t
 }
@@ -149,9 +155,19 @@ func (t *theme) paint(b *strings.Builder, lines []line) {
 		}
 		for _, s := range l {
 			pen := &t.pens[s.style]
+			ink, from, to := s.text, 0, len(s.text)
+			if pen.tight {
+				from, to = to-len(strings.TrimLeft(ink, " ")), len(strings.TrimRight(ink, " "))
+			}
+			if from >= to {
+				b.WriteString(ink)
+				continue
+			}
+			b.WriteString(ink[:from])
 			b.WriteString(pen.down)
-			b.WriteString(s.text)
+			b.WriteString(ink[from:to])
 			b.WriteString(pen.up)
+			b.WriteString(ink[to:])
 		}
 	}
 }
