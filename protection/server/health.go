@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/mosparoctl/mosparoctl/protection/cache"
 	"github.com/mosparoctl/mosparoctl/protection/httpapi"
 	"github.com/mosparoctl/mosparoctl/protection/store"
@@ -27,6 +29,7 @@ type health struct {
 	draining atomic.Bool
 	warm     atomic.Bool // the rules of all projects have been compiled once
 
+	asking singleflight.Group // the database; many balancers share an answer
 	mu     sync.Mutex
 	schema error
 	shared error // of the cache
@@ -38,10 +41,13 @@ func (h *health) state(ctx context.Context) httpapi.Health {
 	if s.Draining || s.Starting {
 		return s
 	}
-	ctx, cancel := context.WithTimeout(ctx, probeFor)
-	defer cancel()
-	s.Database = h.store.CheckKey(ctx)
-	h.metrics.checked("database", s.Database)
+	_, s.Database, _ = h.asking.Do("database", func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeFor)
+		defer cancel()
+		err := h.store.CheckKey(ctx)
+		h.metrics.checked("database", err)
+		return nil, err
+	})
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if s.Database == nil {

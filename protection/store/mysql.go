@@ -45,6 +45,7 @@ type server struct {
 	conns  int
 	db     *sql.DB
 	q      *prepared
+	spare  *sql.DB     // one connection for probes and health checks, which must not wait among visitors
 	galera atomic.Bool // sessions wait until what other nodes committed can be read
 	mysql8 atomic.Bool // not MariaDB: sessions want table times that are not cached
 
@@ -108,6 +109,9 @@ func newServer(addr string, o Options) (*server, error) {
 	s.db.SetConnMaxIdleTime(time.Minute)
 	s.db.SetConnMaxLifetime(10 * time.Minute)
 	s.q = newPrepared(s.db)
+	s.spare = sql.OpenDB(connector)
+	s.spare.SetMaxOpenConns(1)
+	s.spare.SetConnMaxIdleTime(time.Minute)
 	return s, nil
 }
 
@@ -162,7 +166,7 @@ func (s *server) probe(ctx context.Context) error {
 	defer cancel()
 	var readOnly, increment int64
 	var version string
-	if err := s.db.QueryRowContext(ctx, "SELECT @@global.read_only, VERSION(), @@global.auto_increment_increment").Scan(&readOnly, &version, &increment); err != nil {
+	if err := s.spare.QueryRowContext(ctx, "SELECT @@global.read_only, VERSION(), @@global.auto_increment_increment").Scan(&readOnly, &version, &increment); err != nil {
 		return err
 	}
 	s.learnGrouping(version, increment)
@@ -178,9 +182,9 @@ func (s *server) probe(ctx context.Context) error {
 // probeGalera checks that s, if it is a node of a Galera cluster, is in step with the majority.
 func (s *server) probeGalera(ctx context.Context) error {
 	var name, ready, size string
-	err := s.db.QueryRowContext(ctx, "SHOW GLOBAL STATUS LIKE 'wsrep_ready'").Scan(&name, &ready)
+	err := s.spare.QueryRowContext(ctx, "SHOW GLOBAL STATUS LIKE 'wsrep_ready'").Scan(&name, &ready)
 	if err == nil {
-		err = s.db.QueryRowContext(ctx, "SHOW GLOBAL STATUS LIKE 'wsrep_cluster_size'").Scan(&name, &size)
+		err = s.spare.QueryRowContext(ctx, "SHOW GLOBAL STATUS LIKE 'wsrep_cluster_size'").Scan(&name, &size)
 	}
 	switch {
 	case errors.Is(err, sql.ErrNoRows), err == nil && size == "0": // not built in, or not in use
@@ -292,7 +296,12 @@ func (m *mysqlDB) dialect() dialect { return dialectMySQL }
 
 func (m *mysqlDB) read(ctx context.Context, op string, f func(context.Context, querier) error) error {
 	return m.o.observe(op, func() error {
-		return m.retry(ctx, func(ctx context.Context, s *server) error { return f(ctx, s.q) })
+		return m.retry(ctx, func(ctx context.Context, s *server) error {
+			if isProbe(ctx) {
+				return f(ctx, direct{s.spare})
+			}
+			return f(ctx, s.q)
+		})
 	})
 }
 
@@ -325,6 +334,7 @@ func (m *mysqlDB) close() error {
 	m.watcher.Wait()
 	for _, s := range m.servers {
 		_ = s.db.Close() // it complains about connections that the server had closed already
+		_ = s.spare.Close()
 	}
 	return nil
 }

@@ -85,9 +85,28 @@ func TestMySQL(t *testing.T) {
 	t.Run("schema", func(t *testing.T) { testSchemaVerdict(t, m) })
 	t.Run("set up at once", func(t *testing.T) { testSetUpAtOnce(t, m) })
 	t.Run("deadlocks", func(t *testing.T) { testNoDeadlocks(t, m) })
+	t.Run("probes under load", func(t *testing.T) { testProbesUnderLoad(t, m) })
 	t.Run("lock wait", func(t *testing.T) { testLockWait(t, m) })
 	t.Run("lost connection", func(t *testing.T) { testLostConnection(t, m) })
 	t.Run("restart", func(t *testing.T) { testRestart(t, m) })
+}
+
+// testProbesUnderLoad has the health check and the watch go by visitors that take all connections.
+func testProbesUnderLoad(t *testing.T, m *lab.MariaDB) {
+	o := mariaOptions(t, m)
+	o.MaxConns = 1
+	s := open(t, o)
+	must(t, s.b.write(t.Context(), "hold", func(context.Context, querier) error {
+		must(t, s.CheckKey(t.Context()))
+		must(t, s.Ping(t.Context()))
+		must(t, s.b.(*mysqlDB).current.Load().probe(t.Context()))
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		if _, err := s.Projects(ctx); err == nil {
+			t.Error("a visitor found a second connection: nothing is shown")
+		}
+		return nil
+	}))
 }
 
 func testReference(t *testing.T, m *lab.MariaDB) {

@@ -21,3 +21,11 @@ func (o *Options) timeout(ctx context.Context) time.Duration {
 	}
 	return o.StatementTimeout
 }
+
+type probeKey struct{}
+
+// asProbe marks a read that asks how the database is. It does not wait for a connection among the requests of visitors: a
+// node under load is not ill.
+func asProbe(ctx context.Context) context.Context { return context.WithValue(ctx, probeKey{}, true) }
+
+func isProbe(ctx context.Context) bool { return ctx.Value(probeKey{}) != nil }

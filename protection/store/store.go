@@ -168,7 +168,7 @@ func (s *Store) Now() time.Time { return s.o.now().In(s.o.Location).Truncate(tim
 
 // Ping checks that the database answers. It writes nothing: a single server that has become read-only still answers.
 func (s *Store) Ping(ctx context.Context) error {
-	return s.b.read(ctx, "ping", func(ctx context.Context, q querier) error {
+	return s.b.read(asProbe(ctx), "ping", func(ctx context.Context, q querier) error {
 		var one int
 		return q.row(ctx, "SELECT 1").Scan(&one)
 	})
@@ -177,7 +177,7 @@ func (s *Store) Ping(ctx context.Context) error {
 // CheckKey checks that the encryption key opens what the database holds, on the private key of one project. With no
 // project there is nothing to check.
 func (s *Store) CheckKey(ctx context.Context) error {
-	return s.b.read(ctx, "check key", func(ctx context.Context, q querier) error {
+	return s.b.read(asProbe(ctx), "check key", func(ctx context.Context, q querier) error {
 		var stored string
 		err := q.row(ctx, "SELECT `private_key` FROM `project` WHERE `private_key` <> '' ORDER BY `id` LIMIT 1").Scan(&stored)
 		if errors.Is(err, sql.ErrNoRows) {
