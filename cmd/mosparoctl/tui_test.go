@@ -170,8 +170,7 @@ func TestTUIGivesTheTerminalBack(t *testing.T) {
 		stop(pid)
 		x.Until(name+" to stop the program", func() bool { return tuitest.Stopped(pid) })
 		x.Ended() // of the foreground: the shell has the terminal again
-		x.Type("fg")
-		x.Keys("Enter")
+		x.Resume()
 		x.Wait(`▸1 Overview`)
 		x.Keys("3")
 		x.Wait(`▸3 Checks`)

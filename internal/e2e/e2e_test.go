@@ -20,8 +20,9 @@ const canary = "canary-7d1f0c52-secret"
 // treeFiles is the number of files of the release that is deployed, besides those that make it a mosparo.
 const treeFiles = 10_000
 
-// writeTree writes a release of that version: many PHP files, symlinks, and enough of mosparo that its health can be asked.
-func writeTree(t testing.TB, dir, version string) {
+// writeTree writes a release of that version: as many PHP files as asked for, symlinks, and enough of mosparo that its health can
+// be asked.
+func writeTree(t testing.TB, dir, version string, count int) {
 	t.Helper()
 	files := map[string]string{
 		".env":                "APP_ENV=prod\n",
@@ -47,7 +48,7 @@ if (strtok($_SERVER['REQUEST_URI'], '?') === '/api/v1/health/check') {
 } else { echo $m[1]; }
 `,
 	}
-	for i := range treeFiles {
+	for i := range count {
 		name := fmt.Sprintf("vendor/pkg%03d/dir%d/File%05d.php", i%200, i%5, i)
 		files[name] = fmt.Sprintf("<?php\n// file %d\n%s", i, strings.Repeat("// padding\n", i%60))
 	}
@@ -60,7 +61,7 @@ if (strtok($_SERVER['REQUEST_URI'], '?') === '/api/v1/health/check') {
 			t.Fatal(err)
 		}
 	}
-	for i := range 20 {
+	for i := range min(count, 20) {
 		if err := os.Symlink("../autoload.php", filepath.Join(dir, fmt.Sprintf("vendor/pkg%03d/autoload.php", i))); err != nil {
 			t.Fatal(err)
 		}
@@ -101,6 +102,7 @@ env:
   REDIS_URL: "redis://%[2]s?lazy=1"
   APP_SECRET: %[7]s
 cron: {mode: staggered, target: cron.d, user: www-data}
+check: {timeout: 90s}
 `, d.dir, d.redis, hostAddr, port, d.database, d.mariadb.User, canary)
 	if err := os.WriteFile(d.inventory, []byte(b.String()), 0o600); err != nil {
 		d.t.Fatal(err)
@@ -183,8 +185,8 @@ func TestThreeRealNodes(t *testing.T) {
 	d := start(t, 3)
 	watchProcesses(t)
 	first, second := filepath.Join(d.dir, "src-1.5.3"), filepath.Join(d.dir, "src-1.5.4")
-	writeTree(t, first, "1.5.3")
-	writeTree(t, second, "1.5.4")
+	writeTree(t, first, "1.5.3", treeFiles)
+	writeTree(t, second, "1.5.4", treeFiles)
 	d.writeInventory()
 	d.install("1.5.3")
 
@@ -238,6 +240,7 @@ func TestThreeRealNodes(t *testing.T) {
 	}
 
 	plantFault(t, d)
+	operateByKeys(t, d)
 	d.wantNoCanary()
 }
 

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/mosparoctl/mosparoctl/internal/lab/server"
@@ -74,6 +75,15 @@ func sh(t testing.TB, argv ...string) string {
 // startNetwork makes the bridge that the nodes are connected to.
 func startNetwork(t testing.TB) {
 	t.Helper()
+	// The network is one on this machine: another run of these tests ends first.
+	lock, err := os.OpenFile("/run/mctl-e2e.lock", os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { lock.Close() })
 	_ = exec.Command("ip", "link", "del", bridge).Run() // left by a test that was killed
 	sh(t, "ip", "link", "add", bridge, "type", "bridge")
 	t.Cleanup(func() { _ = exec.Command("ip", "link", "del", bridge).Run() })

@@ -7,14 +7,15 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 )
 
-// patience bounds the wait for a text to appear.
-const patience = 60 * time.Second
+// patience bounds the wait for a text to appear: long enough for a deploy on a machine that is busy with other tests.
+const patience = 3 * time.Minute
 
 // capturesEnv names the folder in which captures are kept; empty: they are not.
 const capturesEnv = "TUI_CAPTURES"
@@ -54,6 +55,16 @@ func Open(t testing.TB, w, h int, env ...string) *Terminal {
 	x.do(append(args, "sh")...)
 	x.do("set-option", "-g", "status", "off")
 	x.do("resize-window", "-x", strconv.Itoa(w), "-y", strconv.Itoa(h))
+	x.do("pipe-pane", "cat > '"+x.written()+"'")
+	return x
+}
+
+// written is the file of all that was written to the terminal.
+func (x *Terminal) written() string { return filepath.Join(x.dir, "written") }
+
+// For makes failures those of a subtest from now on.
+func (x *Terminal) For(t testing.TB) *Terminal {
+	x.t = t
 	return x
 }
 
@@ -71,6 +82,7 @@ func (x *Terminal) do(args ...string) string {
 // Run types a command line into the shell, which notes the state of the terminal before and after it.
 func (x *Terminal) Run(argv ...string) {
 	x.t.Helper()
+	x.fresh()
 	x.runs++
 	for i, a := range argv {
 		argv[i] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
@@ -82,6 +94,24 @@ func (x *Terminal) Run(argv ...string) {
 	}
 	x.Type(". " + script)
 	x.Keys("Enter")
+}
+
+// Resume brings a stopped program back, as by "fg".
+func (x *Terminal) Resume() {
+	x.t.Helper()
+	x.fresh()
+	x.Type("fg")
+	x.Keys("Enter")
+}
+
+// fresh empties the shell's line: keys and replies of the terminal that the program did not live to read are in it.
+func (x *Terminal) fresh() {
+	x.t.Helper()
+	if x.runs > 0 {
+		x.do("send-keys", "-R") // clears the screen, where a program that crashed wrote all over
+		x.Keys("C-c")
+		x.Wait(`\^C\n[#$]\s*$`)
+	}
 }
 
 // Keys presses keys by tmux's names: "Enter", "Escape", "C-c", "x".
@@ -161,33 +191,73 @@ func (x *Terminal) file(ext string) string {
 	return strings.TrimSpace(string(b))
 }
 
-// Program is the process of the program that runs in the foreground.
+// Program is the process of the program that runs in the foreground, once it has been started.
 func (x *Terminal) Program() int {
 	x.t.Helper()
 	shell := strings.TrimSpace(x.do("display-message", "-p", "#{pane_pid}"))
 	pid := 0
 	x.until(func() bool {
-		b, _ := os.ReadFile("/proc/" + shell + "/task/" + shell + "/children")
-		pid, _ = strconv.Atoi(strings.TrimSpace(string(b)))
-		return pid > 0
-	}, func() string { return "a program in the shell" })
+		children, _ := os.ReadFile("/proc/" + shell + "/task/" + shell + "/children")
+		pid, _ = strconv.Atoi(strings.TrimSpace(string(children)))
+		name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+		return pid > 0 && !slices.Contains([]string{"sh", "stty", "env", ""}, strings.TrimSpace(string(name))) // not what notes the state before it
+	}, func() string { return "a program in the shell on\n" + x.Screen() })
 	return pid
 }
 
 // Ended waits for the end of the program and returns its exit status. It wants the terminal as it was before.
 func (x *Terminal) Ended() (status string) {
 	x.t.Helper()
+	status = x.Died()
+	if before, after := x.file("before"), x.file("after"); before != after {
+		x.t.Errorf("the terminal was %q before and was %q when the program had ended", before, after)
+	}
+	return status
+}
+
+// Died waits for the end of the program, however it came, and returns its exit status. It waits until the terminal is as it was
+// before: the program may be past doing that itself.
+func (x *Terminal) Died() (status string) {
+	x.t.Helper()
 	x.until(func() bool {
 		_, err := os.Stat(filepath.Join(x.dir, fmt.Sprintf("run%d.done", x.runs)))
 		return err == nil
 	}, func() string { return "the end of the program on\n" + x.Screen() })
-	if before, after := x.file("before"), x.file("after"); before == "" || before != after {
-		x.t.Errorf("the terminal was %q before and is %q now", before, after)
-	}
-	if alt := strings.TrimSpace(x.do("display-message", "-p", "#{alternate_on}#{cursor_flag}")); alt != "01" {
-		x.t.Errorf("alternate screen and cursor are %q, not 01", alt)
-	}
+	x.Restored()
 	return x.file("status")
+}
+
+// Restored waits until the terminal is as it was before the program: its settings, the screen, the cursor, and all that is
+// switched on by escape sequences.
+func (x *Terminal) Restored() {
+	x.t.Helper()
+	before := x.file("before")
+	if before == "" {
+		x.t.Fatal("the state of the terminal was not noted")
+	}
+	tty := strings.TrimSpace(x.do("display-message", "-p", "#{pane_tty}"))
+	var now string
+	x.until(func() bool {
+		stty, err := exec.Command("stty", "-F", tty, "-g").Output()
+		if err != nil {
+			x.t.Fatalf("stty: %v", err)
+		}
+		now = strings.TrimSpace(string(stty))
+		if now == before {
+			now = ""
+		}
+		if alt := strings.TrimSpace(x.do("display-message", "-p", "#{alternate_on}#{cursor_flag}#{mouse_any_flag}")); alt != "010" {
+			now += " alternate screen, cursor and mouse " + alt
+		}
+		written, err := os.ReadFile(x.written())
+		if err != nil {
+			x.t.Fatal(err)
+		}
+		if on := Modes(string(written)); len(on) > 0 {
+			now += fmt.Sprintf(" still on: %q", on)
+		}
+		return now == ""
+	}, func() string { return fmt.Sprintf("the terminal to be as before (%s); it is%s", before, now) })
 }
 
 // Until waits for a condition outside of the screen.
