@@ -76,7 +76,6 @@ func deployRunning(r *rig) {
 	r.typed("/srv/new.zip")
 	r.press("enter")
 	r.m.start() // the command is dropped: nothing is applied
-	r.m.runner.wg.Done()
 	at := noon
 	emit := func(e ops.Event) { e.Time = at; r.m.feed.Emit(e); r.m.onNews(r.m.feed.take()) }
 	for _, n := range r.w.d.Nodes {

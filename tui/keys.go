@@ -141,7 +141,7 @@ func suspend(m *Model) tea.Cmd {
 		m.say(caution, "%s is running and would stand still: use another terminal", m.op.name)
 		return nil
 	}
-	return tea.Exec(stopSelf{}, func(error) tea.Msg { return nil })
+	return m.lend(stopSelf{}, func(error) tea.Msg { return nil })
 }
 
 // quit leaves, and asks first while something runs.

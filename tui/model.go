@@ -75,6 +75,9 @@ type Model struct {
 	noteAt    time.Time
 	quitAfter bool // the operation was aborted in order to leave
 
+	guard *guard // of the terminal
+	lost  bool   // the terminal is gone
+
 	mouse bool
 	spots []spot // of the last frame
 }
@@ -140,6 +143,8 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		return m, suspend(m)
 	case stopMsg:
 		return m, m.onStop()
+	case lostMsg:
+		return m, m.onLost()
 	default:
 		return m, m.onReading(msg)
 	}

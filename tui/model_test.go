@@ -128,7 +128,7 @@ func TestQuitAsksWhileSomethingRuns(t *testing.T) {
 	if r.quits != 1 {
 		t.Error("the program stayed after the deploy had ended")
 	}
-	r.m.runner.finish(nil)
+	r.m.runner.finish(false, nil, nil)
 }
 
 func TestOneOperationAtATime(t *testing.T) {

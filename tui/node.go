@@ -40,7 +40,7 @@ func openShell(m *Model) tea.Cmd {
 		m.say(bad, "%v", err)
 		return nil
 	}
-	return tea.ExecProcess(cmd, func(err error) tea.Msg {
+	return m.lend(process{cmd}, func(err error) tea.Msg {
 		if err != nil {
 			return saidMsg{caution, "shell on " + node + ": " + err.Error()}
 		}

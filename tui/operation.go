@@ -68,11 +68,32 @@ type (
 	}
 )
 
-// runner keeps count of running operations, so that the program does not end before they have.
+// runner keeps count of running operations, so that the program does not end before they have. Safe for concurrent use.
 type runner struct {
-	mu   sync.Mutex
-	stop chan struct{} // of the running operation
-	wg   sync.WaitGroup
+	mu     sync.Mutex
+	stop   chan struct{} // of the running operation
+	closed bool          // the program ends: nothing begins any more
+	wg     sync.WaitGroup
+}
+
+// begin reports whether an operation may run, after which wg.Done must follow. It is called by what runs it, since a program that ends
+// does not start what it was asked to start last.
+func (r *runner) begin() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return false
+	}
+	r.wg.Add(1)
+	return true
+}
+
+// close lets nothing begin any more, and reports whether something may be running.
+func (r *runner) close() (busy bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	return r.stop != nil
 }
 
 // propose begins to plan an operation. There is one at a time.
@@ -148,9 +169,11 @@ func (m *Model) start() tea.Cmd {
 	ctx := context.WithoutCancel(m.ctx)
 	r.mu.Lock()
 	r.stop = o.stop
-	r.wg.Add(1)
 	r.mu.Unlock()
 	return func() tea.Msg {
+		if !r.begin() {
+			return nil
+		}
 		defer r.wg.Done()
 		err := apply(ctx, feed, o.stop)
 		return appliedMsg{o.id, err}

@@ -7,9 +7,12 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 
 	tea "charm.land/bubbletea/v2"
+
+	"github.com/mosparoctl/mosparoctl/ops"
 )
 
 // Terminal is where the program runs.
@@ -29,34 +32,52 @@ type Terminal struct {
 // it is seen within 25 ms.
 const framesPerSecond = 40
 
-// Run shows the model until the operator leaves, the context ends or Stop is closed. The terminal is as it was afterwards,
-// also after a panic in the program, which is an error then. An operation that still runs is aborted and waited for.
+// Run shows the model until the operator leaves, the context ends, Stop is closed or the terminal is lost. The terminal is as it
+// was afterwards: also after a panic in the program, which is an error then, and after its death by a signal.
+//
+// An operation that still runs is aborted and waited for. But one whose terminal was lost goes on to its end, unless Stop is closed.
 func Run(ctx context.Context, m *Model, t Terminal) error {
-	p := tea.NewProgram(m, tea.WithContext(ctx), tea.WithInput(t.In), tea.WithOutput(t.Out), tea.WithEnvironment(t.Env), tea.WithFPS(framesPerSecond),
-		tea.WithoutSignalHandler())
+	m.guard = newGuard(t.In, t.Out)
+	defer m.guard.end()
+	lost := make(chan struct{})
+	p := tea.NewProgram(m, tea.WithContext(ctx), tea.WithInput(watchInput(t.In, lost)), tea.WithOutput(t.Out), tea.WithEnvironment(t.Env),
+		tea.WithFPS(framesPerSecond), tea.WithoutSignalHandler())
 	if t.Restore != nil {
-		t.Restore(func() { _ = p.ReleaseTerminal() })
+		t.Restore(func() {
+			_ = p.ReleaseTerminal()
+			m.guard.end()
+		})
 	}
 	done := make(chan struct{})
-	go watchSignals(p, t.Stop, done)
+	defer close(done) // a hangup or a stop must not end the program before its operation has ended
+	go watchOutside(p, t.Stop, lost, done)
+	m.guard.drawing(true)
 	_, err := p.Run()
-	close(done)
-	m.runner.finish(t.Err)
+	m.guard.drawing(false)
+	panicked := errors.Is(err, tea.ErrProgramPanic)
+	gone := m.lost || errors.Is(err, tea.ErrProgramKilled) && !panicked && ctx.Err() == nil // or it could not be read or written
+	m.runner.finish(gone, t.Stop, t.Err)
 	switch {
-	case errors.Is(err, tea.ErrProgramPanic):
+	case panicked:
 		return fmt.Errorf("the screen failed, which is a mistake in this program: %w", err)
+	case gone:
+		return ops.Errorf(ops.CodeInterrupted, "the terminal was lost")
 	case errors.Is(err, tea.ErrProgramKilled), errors.Is(err, tea.ErrInterrupted):
 		return context.Canceled
 	}
 	return err
 }
 
-// stopMsg says that the program is to end.
-type stopMsg struct{}
+// Messages from outside: the program is to end, its terminal is lost, it is to suspend as by the key.
+type (
+	stopMsg    struct{}
+	lostMsg    struct{}
+	suspendMsg struct{}
+)
 
-// watchSignals turns what comes from outside into messages: a hangup or a closed stop ends the program, a stop signal hands
-// the terminal back first.
-func watchSignals(p *tea.Program, stop, done <-chan struct{}) {
+// watchOutside turns what comes from outside into messages until done is closed: a closed stop ends the program, so does a hangup
+// or a closed lost in its own way, a stop signal hands the terminal back first. After the end of the screen they are swallowed.
+func watchOutside(p *tea.Program, stop, lost, done <-chan struct{}) {
 	hangups, stops := make(chan os.Signal, 1), make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	signal.Notify(stops, syscall.SIGTSTP)
@@ -67,8 +88,11 @@ func watchSignals(p *tea.Program, stop, done <-chan struct{}) {
 		case <-stop:
 			stop = nil
 			p.Send(stopMsg{})
+		case <-lost:
+			lost = nil
+			p.Send(lostMsg{})
 		case <-hangups:
-			p.Send(stopMsg{})
+			p.Send(lostMsg{})
 		case <-stops:
 			p.Send(suspendMsg{})
 		case <-done:
@@ -77,8 +101,32 @@ func watchSignals(p *tea.Program, stop, done <-chan struct{}) {
 	}
 }
 
-// suspendMsg asks to suspend, as the key does.
-type suspendMsg struct{}
+// watchInput closes lost when the terminal in ends, which is told by no signal where hangups are ignored.
+func watchInput(in io.Reader, lost chan<- struct{}) io.Reader {
+	if f, ok := in.(*os.File); ok {
+		return &watchedInput{File: f, lost: sync.OnceFunc(func() { close(lost) })}
+	}
+	return in
+}
+
+type watchedInput struct {
+	*os.File
+	lost func()
+}
+
+func (w *watchedInput) Read(b []byte) (int, error) {
+	n, err := w.File.Read(b)
+	if err != nil {
+		w.lost()
+	}
+	return n, err
+}
+
+// onLost ends the screen whose terminal is gone. What runs goes on.
+func (m *Model) onLost() tea.Cmd {
+	m.lost = true
+	return tea.Quit
+}
 
 // stopSelf stops the process group as Ctrl-Z does in a shell, between handing the terminal back and taking it again. It is
 // SIGSTOP and not SIGTSTP since that is caught here, and the Go runtime does not give its default action back.
@@ -101,14 +149,31 @@ func (stopSelf) SetStdin(io.Reader)  {}
 func (stopSelf) SetStdout(io.Writer) {}
 func (stopSelf) SetStderr(io.Writer) {}
 
-// finish aborts the operation that still runs, if any, and waits for its end.
-func (r *runner) finish(told io.Writer) {
-	r.mu.Lock()
-	busy := r.stop != nil
-	r.mu.Unlock()
-	if busy && told != nil {
-		fmt.Fprintln(told, "aborting what runs: it is ended or taken back, which may take a minute")
+// finish waits for the operation that still runs, if any, and lets no other begin. One that does not go on by itself is aborted
+// first; one that does is when stop is closed.
+func (r *runner) finish(goOn bool, stop <-chan struct{}, told io.Writer) {
+	tell := func(text string) {
+		if told != nil {
+			fmt.Fprintln(told, text)
+		}
+	}
+	ended := make(chan struct{})
+	busy := r.close()
+	go func() {
+		r.wg.Wait()
+		close(ended)
+	}()
+	if busy && goOn {
+		tell("the terminal was lost: what runs goes on to its end; ^C aborts it")
+		select {
+		case <-ended:
+			return
+		case <-stop:
+		}
+	}
+	if busy {
+		tell("aborting what runs: it is ended or taken back, which may take a minute")
 	}
 	r.abort()
-	r.wg.Wait()
+	<-ended
 }

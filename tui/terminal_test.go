@@ -2,89 +2,302 @@ package tui
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
-	"github.com/mosparoctl/mosparoctl/ops/release"
+	"github.com/mosparoctl/mosparoctl/ops"
 	"github.com/mosparoctl/mosparoctl/tui/tuitest"
 )
 
-// helperEnv makes the test binary the program itself, on a deployment that does not exist; its value says where it panics.
-const helperEnv = "TUI_TEST_PANIC"
+// helperEnv makes the test binary the program itself, on a deployment that does not exist. Its value is a folder: a deploy runs until
+// the file "finish" is there or it is aborted, and says in "ended" which. helperPanics says where the program panics, once it got
+// SIGUSR1.
+const (
+	helperEnv    = "TUI_TEST_DIR"
+	helperPanics = "TUI_TEST_PANIC"
+)
 
 func TestMain(m *testing.M) {
-	if where := os.Getenv(helperEnv); where != "" {
-		helper(where)
-		return
+	if dir := os.Getenv(helperEnv); dir != "" {
+		os.Exit(helper(dir))
 	}
 	os.Exit(m.Run())
 }
 
-// panicking fails where it is told to.
-type panicking struct {
-	*world
-	where string
-}
-
-func (p panicking) Deploy(ctx context.Context, s release.SourceSpec) (*Proposal, error) {
-	if p.where == "command" && s.Path != "/srv/new.zip" {
-		panic("a planner that fails")
+// helper is the program. Its exit status is 3 when the screen failed.
+func helper(dir string) int {
+	var armed atomic.Bool
+	stop, signals := make(chan struct{}), make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGUSR1, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		for s := range signals {
+			switch {
+			case s == syscall.SIGUSR1 && os.Getenv(helperPanics) == "goroutine":
+				panic("a goroutine that fails")
+			case s == syscall.SIGUSR1:
+				armed.Store(true)
+				_ = os.WriteFile(filepath.Join(dir, "armed"), nil, 0o600)
+			default:
+				signal.Stop(signals)
+				close(stop)
+				return
+			}
+		}
+	}()
+	fails := func(where string) bool {
+		return armed.Load() && os.Getenv(helperPanics) == where && (where == "command" || strings.Contains(string(debug.Stack()), ").frame") == (where == "view"))
 	}
-	return p.world.Deploy(ctx, s)
-}
-
-func helper(where string) {
-	w := newWorld(false)
+	w := newWorld(true)
+	w.d.Check.Interval = time.Second
 	w.now = time.Now
-	m := New(context.Background(), Services{Deployment: w.d, Reader: w, Planner: panicking{w, where}, Redact: func(s string) string {
-		if where == "update" && s == "theme: light" {
+	w.run = func(_ context.Context, sink ops.Sink, stop <-chan struct{}) error { return slowDeploy(dir, sink, stop) }
+	w.check = func(context.Context) error {
+		if fails("command") {
+			panic("a check that fails")
+		}
+		return nil
+	}
+	redact := func(s string) string {
+		if fails("view") || fails("update") {
 			panic("a redactor that fails")
 		}
 		return s
-	}}, Options{})
-	if err := Run(context.Background(), m, Terminal{In: os.Stdin, Out: os.Stdout, Env: os.Environ(), Err: os.Stderr}); err != nil {
-		os.Exit(3)
+	}
+	m := New(context.Background(), Services{Deployment: w.d, Reader: w, Planner: w, Redact: redact}, Options{})
+	if err := Run(context.Background(), m, Terminal{In: os.Stdin, Out: os.Stdout, Env: os.Environ(), Err: os.Stderr, Stop: stop}); err != nil {
+		return 3
+	}
+	return 0
+}
+
+// slowDeploy tells what it does a hundred times a second.
+func slowDeploy(dir string, sink ops.Sink, stop <-chan struct{}) error {
+	ended := func(how string) error { return os.WriteFile(filepath.Join(dir, "ended"), []byte(how), 0o600) }
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for i := int64(0); ; i++ {
+		select {
+		case <-stop:
+			return ended("aborted")
+		case <-tick.C:
+		}
+		if _, err := os.Stat(filepath.Join(dir, "finish")); err == nil {
+			return ended("finished")
+		}
+		sink.Emit(ops.Event{Kind: ops.Progress, Op: "deploy", Node: "app1", Step: "upload/app1", Done: i, Unit: "bytes"})
+		sink.Emit(ops.Event{Kind: ops.Output, Op: "deploy", Node: "app1", Message: fmt.Sprint("file ", i)})
 	}
 }
 
-// TestPanicsGiveTheTerminalBack lets the program panic in Update, and in a command.
-func TestPanicsGiveTheTerminalBack(t *testing.T) {
-	for where, reach := range map[string]func(x *tuitest.Terminal){
-		"update":  func(x *tuitest.Terminal) { x.Keys("T") },
-		"command": func(x *tuitest.Terminal) { x.Keys("4", "Enter"); x.Type("boom"); x.Keys("Enter") },
-	} {
-		x := tuitest.Open(t, 90, 25)
-		x.Run("env", helperEnv+"="+where, os.Args[0])
-		x.Wait(`▸1 Overview`)
-		reach(x)
-		if status := x.Ended(); status != "3" {
-			t.Errorf("%s: exit status %s", where, status)
+// program is the helper in a terminal, reached by keys.
+type program struct {
+	*tuitest.Terminal
+	t   *testing.T
+	dir string
+	rnd *rand.Rand
+}
+
+// reach brings the program into a state. Where it is in that state is random: keys that do no harm come before and after.
+func (p program) reach(state string) {
+	idle := func() {
+		for range p.rnd.IntN(8) {
+			p.Keys([]string{"1", "2", "3", "4", "6", "7", "8", "9", "Tab", "Down", "Up", "T", "R"}[p.rnd.IntN(13)])
+		}
+	}
+	if state == "starting" {
+		for range p.rnd.IntN(12) {
+			p.Screen() // takes a moment
+		}
+		return
+	}
+	p.Wait(`▸1 Overview`)
+	idle()
+	if state == "idle" {
+		return
+	}
+	p.Keys("4", "Enter")
+	p.Wait(`Path of a folder`)
+	p.Type("/srv/new.zip")
+	p.Keys("Enter")
+	p.Wait(`starts it`)
+	p.Keys("Enter")
+	p.Wait(`Type shop-production`)
+	name := "shop-production"
+	if state == "dialog" {
+		p.Type(name[:p.rnd.IntN(len(name)+1)])
+		return
+	}
+	p.Type(name)
+	p.Keys("Enter")
+	p.Wait(`▶ deploy`)
+	idle()
+}
+
+// wantDeploy wants the deploy to have ended in that way.
+func (p program) wantDeploy(how string) {
+	p.t.Helper()
+	if got, err := os.ReadFile(filepath.Join(p.dir, "ended")); string(got) != how {
+		p.t.Errorf("the deploy was %q (%v), want %q", got, err, how)
+	}
+}
+
+// seedEnv repeats a run of random points.
+const seedEnv = "TUI_TEST_SEED"
+
+// seeded makes random numbers, whose seed a failure tells.
+func seeded(t *testing.T) *rand.Rand {
+	seed := uint64(time.Now().UnixNano())
+	if v := os.Getenv(seedEnv); v != "" {
+		n, err := strconv.ParseUint(v, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seed = n
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("again: %s=%d", seedEnv, seed)
+		}
+	})
+	return rand.New(rand.NewPCG(seed, 0))
+}
+
+// TestTerminalIsGivenBack ends, stops and kills the program and lets it panic, at random points of four states of it. Each time the
+// terminal must be as it was before.
+func TestTerminalIsGivenBack(t *testing.T) {
+	ways := map[string]func(p program, state string){
+		"TERM": func(p program, state string) { p.ends(state, syscall.SIGTERM) },
+		"INT":  func(p program, state string) { p.ends(state, syscall.SIGINT) },
+		"HUP":  program.hangup,
+		"KILL": func(p program, _ string) { p.dies(syscall.SIGKILL) },
+		"QUIT": func(p program, _ string) { p.dies(syscall.SIGQUIT) },
+		"TSTP": program.suspended,
+	}
+	for _, where := range []string{"view", "update", "command", "goroutine"} {
+		ways["panic "+where] = func(p program, state string) { p.panics(state, where) }
+	}
+	rnd := seeded(t)
+	x := tuitest.Open(t, 100, 30)
+	for way, do := range ways {
+		for _, state := range []string{"starting", "idle", "dialog", "running"} {
+			switch {
+			case way == "panic update" && state == "dialog", strings.HasPrefix(way, "panic") && state == "starting":
+				continue // nothing of what panics is asked for there
+			case way == "INT" && state == "starting":
+				continue // before the program takes interrupts one ends the shell's script too
+			}
+			ok := t.Run(way+" "+state, func(t *testing.T) {
+				p := program{x.For(t), t, t.TempDir(), rnd}
+				p.Run("env", helperEnv+"="+p.dir, helperPanics+"="+strings.TrimPrefix(way, "panic "), os.Args[0])
+				p.Program()
+				p.reach(state)
+				do(p, state)
+				p.Restored()
+			})
+			if !ok {
+				return // the terminal is in no state to go on with
+			}
 		}
 	}
 }
 
-// TestPastesAreHarmless pastes what is no text into every screen.
-func TestPastesAreHarmless(t *testing.T) {
-	x := tuitest.Open(t, 90, 25)
-	x.Run("env", helperEnv+"=never", os.Args[0])
-	x.Wait(`▸1 Overview`)
-	junk := "q\ny\nshop-production\n:quit\n\t\x7f\xff\xfe\u202e日本\n"
-	for _, key := range []string{"1", "3", "4", "9"} {
-		x.Keys(key)
-		x.Paste(junk)
+func (p program) kill(s syscall.Signal) {
+	p.t.Helper()
+	if err := syscall.Kill(p.Program(), s); err != nil {
+		p.t.Fatal(err)
 	}
-	x.Wait(`▸9 Events`)
-	x.Keys("4", "Enter")
-	x.Paste(junk)
-	x.Wait(`qyshop|q y shop`)
-	x.Keys("Escape") // alone: a key that follows at once would be Alt with that key
-	x.Until("the dialog to close", func() bool { return !strings.Contains(x.Screen(), "┌ Deploy") })
-	x.Keys("1")
-	x.Wait(`▸1 Overview`)
-	x.Keys("q")
-	if status := x.Ended(); status != "0" {
-		t.Errorf("exit status %s", status)
+}
+
+// ends wants the program to end by itself after a signal, and a deploy to be aborted.
+func (p program) ends(state string, s syscall.Signal) {
+	p.kill(s)
+	p.Ended()
+	if state == "running" {
+		p.wantDeploy("aborted")
+	}
+}
+
+// dies wants the terminal given back by somebody else than the program.
+func (p program) dies(s syscall.Signal) {
+	p.kill(s)
+	if status := p.Died(); status == "0" {
+		p.t.Error("the program ended well")
+	}
+}
+
+// hangup wants the screen to end at once, and a deploy to go on to its end without it.
+func (p program) hangup(state string) {
+	pid := p.Program()
+	p.kill(syscall.SIGHUP)
+	if state == "running" {
+		p.Wait(`the terminal was lost: what runs goes on`)
+		p.Restored()
+		_ = syscall.Kill(pid, syscall.SIGHUP)  // as the kernel does when the shell ends as well
+		_ = syscall.Kill(pid, syscall.SIGTSTP) // would make the deploy stand still
+		if err := os.WriteFile(filepath.Join(p.dir, "finish"), nil, 0o600); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	p.Ended()
+	if state == "running" {
+		p.wantDeploy("finished")
+	}
+}
+
+// suspended wants the terminal back while the program is stopped, and the screen again after it. A deploy does not let it stop.
+func (p program) suspended(state string) {
+	pid := p.Program()
+	p.kill(syscall.SIGTSTP)
+	if state == "running" {
+		p.Wait(`deploy is running and would stand still`)
+		p.Keys("q")
+		p.Wait(`Leaving aborts it`)
+		p.Keys("y")
+		p.Ended()
+		p.wantDeploy("aborted")
+		return
+	}
+	p.Until("the program to stop", func() bool { return tuitest.Stopped(pid) })
+	p.Ended()
+	p.Resume()
+	p.Wait(`▸\d \w+`)
+	p.kill(syscall.SIGTERM)
+	p.Until("the program to end", func() bool { return syscall.Kill(pid, 0) != nil })
+}
+
+// panics wants the terminal back from the program, or from its guard where nothing catches the panic. A deploy is aborted.
+func (p program) panics(state, where string) {
+	if where == "view" && state == "idle" {
+		p.Keys("1") // whose drawing asks what panics
+	}
+	p.kill(syscall.SIGUSR1)
+	if where == "goroutine" {
+		if status := p.Died(); status != "2" {
+			p.t.Errorf("exit status %s", status)
+		}
+		return
+	}
+	if where == "update" && state == "idle" {
+		p.Until("the panic to be armed", func() bool {
+			_, err := os.Stat(filepath.Join(p.dir, "armed"))
+			return err == nil
+		})
+		p.Keys("R")
+	}
+	if status := p.Ended(); status != "3" {
+		p.t.Errorf("exit status %s", status)
+	}
+	if state == "running" {
+		p.wantDeploy("aborted")
 	}
 }
