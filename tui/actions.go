@@ -190,7 +190,12 @@ func (m *Model) generations() []generation {
 
 func viewSync(m *Model, w, h int) []line {
 	out := []line{nil, row(cell(dim, "   node", 16), cell(dim, "last sync", 17), cell(dim, "ago", 7), cell(dim, "files", 7), cell(dim, "state", max(w-54, 8)))}
-	for _, n := range m.st.nodes {
+	room := max(h/4, 3) // drift and runs need some, too
+	for i, n := range m.st.nodes {
+		if i == room-1 && len(m.st.nodes) > room {
+			out = append(out, text(dim, fmt.Sprintf("   … and %d more, on the overview", len(m.st.nodes)-i)))
+			break
+		}
 		if n.node.Has(inventory.RoleAdmin) {
 			out = append(out, row(cell(strong, "   "+n.node.Name, 16), cell(dim, "the source", 17)))
 			continue
@@ -219,7 +224,7 @@ func viewSync(m *Model, w, h int) []line {
 	case h < 16:
 		out[0] = line{{strong, " Drift  "}, m.driftInWords()}
 	default:
-		out = append(append(out, nil), m.viewDrift(w)...)
+		out = append(append(out, nil), m.viewDrift(w, max(h/4, 2))...)
 	}
 	out = append(out, nil, section("Runs that can be undone", "newest first"))
 	all := m.generations()

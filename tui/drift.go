@@ -99,8 +99,16 @@ func (m *Model) driftInWords() span {
 	return span{good, "✓ in step" + old}
 }
 
-// viewDrift lists what differs, by node and path.
-func (m *Model) viewDrift(w int) []line {
+// few names at most five.
+func few(names []string) string {
+	if len(names) <= 5 {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:4], ", "), len(names)-4)
+}
+
+// viewDrift lists what differs, by node and path, in at most so many lines.
+func (m *Model) viewDrift(w, most int) []line {
 	s, d := &m.st.drift, m.st.drifted
 	detail := "not compared yet"
 	if !s.got.IsZero() {
@@ -119,7 +127,11 @@ func (m *Model) viewDrift(w int) []line {
 	if s.got.IsZero() {
 		return out
 	}
-	for _, c := range d.Counts {
+	for i, c := range d.Counts {
+		if i == most-1 && len(d.Counts) > most {
+			out = append(out, text(caution, fmt.Sprintf("   … and %d more: mosparoctl sync --check", len(d.Counts)-i)))
+			break
+		}
 		out = append(out, line{{caution, "   ! "}, {strong, cut(c.Node, 12) + blanks(12-width(cut(c.Node, 12)))}, {plain, " " + c.words()}, {dim, " in " + c.Path}})
 	}
 	var same []string
@@ -129,7 +141,7 @@ func (m *Model) viewDrift(w int) []line {
 		}
 	}
 	if len(same) > 0 {
-		out = append(out, line{{good, "   ✓ "}, {plain, "in step: " + strings.Join(same, ", ")}})
+		out = append(out, line{{good, "   ✓ "}, {plain, "in step: " + few(same)}})
 	}
 	if d.Left != nil {
 		out = append(out, indent("   ", wrap(unsure, "? "+m.svc.Redact(strings.ReplaceAll(d.Left.Error(), "\n", "; ")), max(w-4, 1)))...)

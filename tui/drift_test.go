@@ -3,6 +3,7 @@ package tui
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -75,5 +76,28 @@ func TestDriftInWords(t *testing.T) {
 	r.m.st.drift.end(noon, errors.New("no source"))
 	if got := r.m.driftInWords().text; !strings.Contains(got, "last read") {
 		t.Errorf("after a failure: %q", got)
+	}
+}
+
+// With a hundred nodes there is still room for the drift and the runs that can be undone.
+func TestSyncScreenOfManyNodes(t *testing.T) {
+	var names []string
+	for i := range 100 {
+		names = append(names, fmt.Sprintf("n%d", i))
+	}
+	w := newWorld(true, names...)
+	r := newRig(t, w, Options{})
+	for _, n := range names {
+		r.m.st.drifted.Counts = append(r.m.st.drifted.Counts, DriftCount{Node: n, Path: "var/data", Update: 1})
+	}
+	r.m.st.drifted.Nodes = names
+	for _, want := range []string{"… and 94 more, on the overview", "1 to update in var/data", "more: mosparoctl sync --check", "▸ 20260302-115300"} {
+		if got := r.shown("6", 100, 34); !strings.Contains(got, want) {
+			t.Errorf("the screen lacks %q:\n%s", want, got)
+		}
+	}
+	r.m.st.drifted.Counts = nil
+	if got := r.shown("6", 100, 34); !strings.Contains(got, "in step: n0, n1, n2, n3 and 96 more") {
+		t.Errorf("the screen names too many or too few:\n%s", got)
 	}
 }
