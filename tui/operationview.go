@@ -79,6 +79,7 @@ func (m *Model) viewPlan(w int) []line {
 			}
 			out = append(out, line{{strong, "  " + cut(name, 12) + blanks(12-width(cut(name, 12)))}, {plain, " " + m.svc.Redact(s.Title)}})
 			for _, c := range s.Changes {
+				c.Path = m.underRoot(s.Node, c.Path)
 				out = append(out, m.change(c, w)...)
 			}
 		}
@@ -87,6 +88,15 @@ func (m *Model) viewPlan(w int) []line {
 		out = append(out, m.preview(c)...)
 	}
 	return out
+}
+
+// underRoot is a path without the root of the node it is on, which is the same in every line and would push its end off the screen.
+func (m *Model) underRoot(node, path string) string {
+	n := m.svc.Deployment.Node(node)
+	if n == nil || n.Paths.Root == "" {
+		return path
+	}
+	return strings.TrimPrefix(path, strings.TrimSuffix(n.Paths.Root, "/")+"/")
 }
 
 // change draws one change, with its diff below it.
