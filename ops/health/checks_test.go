@@ -30,7 +30,8 @@ func TestHealthyDeployment(t *testing.T) {
 			t.Errorf("%s: evidence of %d nodes, want 3", res.Name, len(res.Evidence))
 		}
 	}
-	if report.Counts[OK] != len(Checks()) || report.Verdict() != OK || report.Unreachable() != nil {
+	const none = 1 // db-servers: the inventory lists no servers of SQLite
+	if report.Counts[OK] != len(Checks())-none || report.Verdict() != OK || report.Unreachable() != nil {
 		t.Errorf("got %+v", report.Counts)
 	}
 	for _, secret := range []string{encryptionKey, kernelSecret, cachePassword, dbPassword} {

@@ -154,7 +154,7 @@ func TestRealGalera(t *testing.T) {
 	r.listServers(inventory.ActiveActive, one, two)
 	r.eventually("db2", Fail, "is not in its cluster")
 	res := r.eventually("db1", OK, "Synced in a cluster of 2, takes writes")
-	if c := res.Servers[0].Cluster; c == nil || !c.Quorum() || c.Size != 2 || c.ID != res.Servers[1].Cluster.ID {
+	if c := res.Servers[0].Cluster; c == nil || !c.Quorum() || c.Size != 2 || c.ID == "" {
 		t.Errorf("cluster: %+v", c)
 	}
 	two.Process.Kill()
