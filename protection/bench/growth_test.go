@@ -50,11 +50,12 @@ func printMemory(t *testing.T, subjects []*subject) {
 	case <-settled.C:
 	case <-t.Context().Done():
 	}
-	fmt.Printf("\n| database, items | memory of serve before load | %v after load | for an item |\n| --- | --- | --- | --- |\n", *settle)
+	fmt.Printf("\n| database, items | memory of serve before load | %v after load | for an item, before / after |\n| --- | --- | --- | --- |\n", *settle)
 	for _, s := range subjects {
 		now, item := memory(t, s.serve), "-"
-		if least := fewest(s, subjects); s.items-least.items > 5000 { // fewer are lost in what else moves
-			item = fmt.Sprintf("%d bytes", (max(now, s.rss)-least.rss)/int64(s.items-least.items))
+		if least := fewest(s, subjects); s.items-least.items >= 100_000 { // fewer are lost in what else moves
+			more := int64(s.items - least.items)
+			item = fmt.Sprintf("%d / %d bytes", (s.rss-least.rss)/more, (now-memory(t, least.serve))/more)
 		}
 		fmt.Printf("| %s | %.0f MB | %.0f MB | %s |\n", s.name, float64(s.rss)/1e6, float64(now)/1e6, item)
 	}
