@@ -146,7 +146,7 @@ func testMixedGroup(t *testing.T, s *Store) {
 	for project, spam := range map[*protection.Project]int64{p: n / 2, other: 0} {
 		days, err := s.Statistics(ctx, project.ID, time.Time{})
 		must(t, err)
-		if len(days) != 1 || int64(days[0].Spam) != spam || int64(days[0].Valid) != n/2 {
+		if len(days) != 1 || days[0].Spam != spam || days[0].Valid != n/2 {
 			t.Errorf("statistics: %+v", days)
 		}
 	}
