@@ -106,7 +106,7 @@ func New(ctx context.Context, svc Services, o Options) *Model {
 
 // Init starts the clock, the feed and the first readings.
 func (m *Model) Init() tea.Cmd {
-	return tea.Batch(m.tick(), m.feed.next(m.ctx.Done()), m.poll(), m.askBackground())
+	return tea.Batch(m.tick(), m.feed.next(m.ctx.Done()), m.poll(), m.askBackground(), m.lookForLeftovers())
 }
 
 // Update takes a message.
@@ -145,6 +145,8 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		return m, m.onStop()
 	case lostMsg:
 		return m, m.onLost()
+	case leftMsg:
+		m.onLeft(msg)
 	default:
 		return m, m.onReading(msg)
 	}

@@ -24,6 +24,8 @@ type Services struct {
 	Planner    Planner
 	// Shell is the command that logs in to a node on this terminal.
 	Shell func(node string) (*exec.Cmd, error)
+	// Leftovers tells what killed runs have left to take back, each as a warning with its mend; nil: nobody knows.
+	Leftovers func(context.Context) ([]ops.Event, error)
 	// Export writes what was asked for into a new file and returns where it is.
 	Export func(name string, data []byte) (path string, err error)
 	// Redact masks secrets in text that is about to be shown; nil: there are none.

@@ -83,8 +83,14 @@ func runTUI(ctx context.Context, a *app, o tuiOptions) error {
 		return err
 	}
 	defer func() { _ = live.Close() }()
-	m := tui.New(ctx, tui.Services{Deployment: s.deployment, Reader: live, Planner: planner{s}, Shell: s.shell, Export: exportFile, Redact: a.redactor.Text},
+	m := tui.New(ctx, tui.Services{Deployment: s.deployment, Reader: live, Planner: planner{s}, Shell: s.shell, Export: exportFile, Redact: a.redactor.Text,
+		Leftovers: s.leftovers},
 		tui.Options{Theme: theme, Mouse: o.mouse})
+	if a.log == nil {
+		if a.log, err = s.screenLog(); err != nil {
+			a.printer.Emit(ops.Event{Kind: ops.Warning, Message: "what is done on the screen is not logged", Error: err.Error()})
+		}
+	}
 	exit := a.exit
 	defer func() { a.exit = exit }()
 	return a.gracefully(func() error {
@@ -161,8 +167,9 @@ func (p planner) apply(do func(context.Context, *session) error) func(context.Co
 		}()
 		err := do(ctx, s)
 		if errors.Is(err, context.Canceled) && ops.CodeOf(err) == ops.CodeFailed {
-			return &ops.Error{Code: ops.CodeInterrupted, Err: errors.New("aborted before anything was changed")}
+			err = &ops.Error{Code: ops.CodeInterrupted, Err: errors.New("aborted before anything was changed")}
 		}
+		s.app.printer.End(err) // into the log
 		return err
 	}
 }

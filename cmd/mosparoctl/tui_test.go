@@ -183,14 +183,7 @@ func TestTUIGivesTheTerminalBack(t *testing.T) {
 func TestTUITakesBackWhatItAborts(t *testing.T) {
 	x := tuitest.Open(t, 100, 30, "TERM=xterm-256color")
 	d := holdDemo(t)
-	inventory, err := os.ReadFile(d.inventory)
-	if err != nil {
-		t.Fatal(err)
-	}
-	slow := strings.Replace(string(inventory), "nodes:\n", "release:\n  before:\n    node: [[sleep, \"5\"]]\nnodes:\n", 1)
-	if err := os.WriteFile(d.inventory, []byte(slow), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	d.slow(t)
 	x.Run(append([]string{"env"}, append(d.env, d.binary, "-i", d.inventory, "tui")...)...)
 	x.Wait(`app3 +1\.5\.3`)
 	x.Keys("4", "Enter")
@@ -206,13 +199,5 @@ func TestTUITakesBackWhatItAborts(t *testing.T) {
 	x.Capture("quit-asks")
 	x.Keys("y")
 	x.Ended()
-	for _, n := range []string{"app1", "app2", "app3"} {
-		target, err := os.Readlink(filepath.Join(d.dir, n, "mosparo", "current"))
-		if err != nil || !strings.Contains(target, "1.5.3") {
-			t.Errorf("%s is on %s: %v", n, target, err)
-		}
-	}
-	if left, _ := filepath.Glob(filepath.Join(d.dir, "state", "mosparoctl", "demo", "*.journal")); len(left) > 0 {
-		t.Errorf("journals are left: %v", left)
-	}
+	d.wantRelease(t, "1.5.3")
 }

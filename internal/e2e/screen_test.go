@@ -2,10 +2,12 @@ package e2e
 
 import (
 	"crypto/rand"
+	mathrand "math/rand/v2"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/mosparoctl/mosparoctl/tui/tuitest"
@@ -101,6 +103,40 @@ func operateByKeys(t *testing.T, d *deployment) {
 	if status := x.Ended(); status != "0" {
 		t.Errorf("exit status %s", status)
 	}
+	killScreen(t, d, x)
+}
+
+// killScreen kills the program at a random point of a deploy. The next screen must tell so, and recover bring every node back.
+func killScreen(t *testing.T, d *deployment, x screen) {
+	t.Helper()
+	x.start()
+	x.planDeploy(filepath.Join(d.dir, "src-1.5.5"))
+	x.confirm()
+	x.Until("a journal", func() bool {
+		found, _ := filepath.Glob(filepath.Join(d.dir, "state/mosparoctl/e2e/*.journal"))
+		return len(found) > 0
+	})
+	for range mathrand.IntN(100) {
+		x.Screen() // takes a moment
+	}
+	if err := syscall.Kill(x.Program(), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if status := x.Died(); status != "137" {
+		t.Errorf("exit status %s", status)
+	}
+	x.start()
+	x.Wait(`(?s)Something was broken off.*→ mosparoctl recover`)
+	x.Capture("real-broken-off")
+	x.Keys("Escape")
+	x.Until("the notice to close", func() bool { return !strings.Contains(x.Screen(), "Something was broken off") })
+	x.Keys("q")
+	x.Ended()
+	d.must("unlock", "--yes") // its holder is certainly gone
+	if out := d.must("recover"); !strings.Contains(out, "taken back") {
+		t.Errorf("recover: %s", out)
+	}
+	wantCurrent(t, d, "1.5.3")
 }
 
 // mendByKeys opens the failing check, does what its mend says, and asks the check again.

@@ -80,7 +80,15 @@ func (x *Terminal) do(args ...string) string {
 }
 
 // Run types a command line into the shell, which notes the state of the terminal before and after it.
-func (x *Terminal) Run(argv ...string) {
+func (x *Terminal) Run(argv ...string) { x.t.Helper(); x.run(argv, "") }
+
+// RunLast is Run for a terminal that is not used after it: no key reaches the shell any more, whatever the program leaves unread.
+func (x *Terminal) RunLast(argv ...string) {
+	x.t.Helper()
+	x.run(argv, "trap '' INT QUIT TSTP\nwhile :; do cat > /dev/null; done\n")
+}
+
+func (x *Terminal) run(argv []string, then string) {
 	x.t.Helper()
 	x.fresh()
 	x.runs++
@@ -88,7 +96,7 @@ func (x *Terminal) Run(argv ...string) {
 		argv[i] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
 	}
 	script := filepath.Join(x.dir, fmt.Sprintf("run%d", x.runs))
-	content := fmt.Sprintf("set -m\nstty -g > %[1]s.before\n%[2]s\necho $? > %[1]s.status\nstty -g > %[1]s.after\n: > %[1]s.done\n", script, strings.Join(argv, " "))
+	content := fmt.Sprintf("set -m\nstty -g > %[1]s.before\n%[2]s\necho $? > %[1]s.status\nstty -g > %[1]s.after\n: > %[1]s.done\n%[3]s", script, strings.Join(argv, " "), then)
 	if err := os.WriteFile(script, []byte(content), 0o600); err != nil {
 		x.t.Fatal(err)
 	}
@@ -126,14 +134,25 @@ func (x *Terminal) Keys(keys ...string) {
 func (x *Terminal) Type(text string) { x.t.Helper(); x.do("send-keys", "-l", text) }
 
 // Paste pastes text as terminals do, in brackets where the program asked for that.
-func (x *Terminal) Paste(text string) {
+func (x *Terminal) Paste(text string) { x.t.Helper(); x.paste(text, "-p") }
+
+// PasteAsKeys pastes text as terminals do that know no brackets: each character is a key.
+func (x *Terminal) PasteAsKeys(text string) { x.t.Helper(); x.paste(text) }
+
+// TTY is the path of the terminal.
+func (x *Terminal) TTY() string {
+	x.t.Helper()
+	return strings.TrimSpace(x.do("display-message", "-p", "#{pane_tty}"))
+}
+
+func (x *Terminal) paste(text string, how ...string) {
 	x.t.Helper()
 	file := filepath.Join(x.dir, "paste")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		x.t.Fatal(err)
 	}
 	x.do("load-buffer", file)
-	x.do("paste-buffer", "-p")
+	x.do(append([]string{"paste-buffer"}, how...)...)
 }
 
 // Resize changes the size of the terminal.
@@ -235,7 +254,7 @@ func (x *Terminal) Restored() {
 	if before == "" {
 		x.t.Fatal("the state of the terminal was not noted")
 	}
-	tty := strings.TrimSpace(x.do("display-message", "-p", "#{pane_tty}"))
+	tty := x.TTY()
 	var now string
 	x.until(func() bool {
 		stty, err := exec.Command("stty", "-F", tty, "-g").Output()
@@ -260,10 +279,19 @@ func (x *Terminal) Restored() {
 	}, func() string { return fmt.Sprintf("the terminal to be as before (%s); it is%s", before, now) })
 }
 
+// Hangup takes the terminal away, as a lost line does. It can't be looked at or reached by keys any more.
+func (x *Terminal) Hangup() {
+	x.t.Helper()
+	x.do("kill-server")
+}
+
 // Until waits for a condition outside of the screen.
 func (x *Terminal) Until(what string, ok func() bool) {
 	x.t.Helper()
-	x.until(ok, func() string { return what + " on\n" + x.Screen() })
+	x.until(ok, func() string {
+		screen, _ := exec.Command(x.tmux, "-S", x.socket, "capture-pane", "-p").Output() // none after a hangup
+		return what + " on\n" + string(screen)
+	})
 }
 
 // Stopped reports whether the program is stopped, as by Ctrl-Z.
