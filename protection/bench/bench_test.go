@@ -78,6 +78,7 @@ func TestServe(t *testing.T) {
 	fmt.Printf("\n%s, %s, %d CPUs shared by servers and load generator\n\n", runtime.Version(), cpuName(), runtime.NumCPU())
 	printFlows(t, subjects, counts, results)
 	printBare(subjects, loops, counts, results)
+	printEmpty(t, counts)
 	printGrowth(t, subjects)
 	printMemory(t, subjects)
 }
