@@ -259,7 +259,10 @@ func (p program) suspended(state string) {
 	pid := p.Program()
 	p.kill(syscall.SIGTSTP)
 	if state == "running" {
-		p.Wait(`deploy is running and would stand still`)
+		p.Until("the stop to be refused", func() bool {
+			p.kill(syscall.SIGTSTP) // again, since a key that was under way may have put another note in the place
+			return strings.Contains(p.Screen(), "deploy is running and would stand still")
+		})
 		p.Keys("q")
 		p.Wait(`Leaving aborts it`)
 		p.Keys("y")
