@@ -280,7 +280,7 @@ func (p program) suspended(state string) {
 
 // panics wants the terminal back from the program, or from its guard where nothing catches the panic. A deploy is aborted.
 func (p program) panics(state, where string) {
-	if where == "view" && state == "idle" {
+	if where == "view" && state != "dialog" {
 		p.Keys("1") // whose drawing asks what panics
 	}
 	p.kill(syscall.SIGUSR1)
