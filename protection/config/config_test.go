@@ -186,19 +186,71 @@ func TestDatabaseTLS(t *testing.T) {
 }
 
 func TestDotenv(t *testing.T) {
-	src := "# comment\nA=plain\nexport B='single $A # x'\nC=\"double $A ${A} \\$A \\\"q\\\" \\n\"\nD=pre$A'lit'\"x\" # note\nE=\nF=a#b\nG=${MISSING:-fallback}/${A:-no}\nH=$OUTER\n\nexport A\nI=\"two\nlines\"\nJ=a\\ b\r\nK=5$ \n"
-	got, err := parseDotenv(src, environ(map[string]string{"OUTER": "env", "A": "other"}))
+	src := `# comment
+A=plain
+export B='single $A # x'
+C="double $A ${A} \$A \"q\" \n"
+D=pre$A'lit'"x" # note
+E=
+F=a#b
+G=${MISSING:-fallback}/${A:-no}
+H=$OUTER
+
+I="two
+lines"
+J=a\b\\c\nd
+K=5$ 
+L=$A b
+M=x 'y'
+N=\$A
+O=${NEW:=set}-$NEW
+P="a\\n"
+Q=/a\"b\'c
+_R=$A}
+` + "S=a\rT=b\r\nU=$B\nV=$OWN"
+	got, err := parseDotenv("OWN=file\n"+src, environ(map[string]string{"OUTER": "env", "OWN": "env"}), map[string]string{"OUTER": "earlier", "B": "earlier"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]string{"A": "plain", "B": "single $A # x", "C": "double plain plain $A \"q\" \n", "D": "preplainlitx", "E": "", "F": "a#b", "G": "fallback/plain", "H": "env",
-		"I": "two\nlines", "J": "a b", "K": "5$"}
-	if !reflect.DeepEqual(got, want) {
-		t.Errorf("got %q", got)
+	// What Symfony's component makes of each.
+	want := map[string]string{"OWN": "file", "A": "plain", "B": "single $A # x", "C": "double plain plain $A \"q\" \n", "D": "preplainlitx", "E": "", "F": "a#b", "G": "fallback/plain",
+		"H": "env", "I": "two\nlines", "J": `a\b\c\nd`, "K": "5$", "L": "plain b", "M": "xy", "N": "$A", "NEW": "set", "O": "set-set", "P": "a\\\n", "Q": `/a"b'c`, "_R": "plain}",
+		"S": "a", "T": "b", "U": "single $A # x", "V": "env"}
+	for name, v := range want {
+		if got[name] != v {
+			t.Errorf("%s is %q, want %q", name, got[name], v)
+		}
 	}
-	for _, bad := range []string{"A", "=x", "A=b c", "A='x", "A=\"x", "A=$(id)", "A=${x", "1A=x", "A =x"} {
-		if got, err := parseDotenv(bad, environ(nil)); err == nil {
+	if len(got) != len(want) {
+		t.Errorf("%d variables: %q", len(got), got)
+	}
+	for _, bad := range []string{"A", "=x", "A=b c", "A='x", "A=\"x", "A=$(id)", "A=${x", "1A=x", "A =x", "A= x", "__A=x", "export A", `A=a\ b`, "A=${B:-'x'}"} {
+		if got, err := parseDotenv(bad, environ(nil), nil); err == nil {
 			t.Errorf("%q: %q", bad, got)
+		}
+	}
+}
+
+// TestAppEnv has the special cases of which .env files count.
+func TestAppEnv(t *testing.T) {
+	dir := files(t, map[string]string{".env": "FILESYSTEM_CACHE_PATH=/env\n", ".env.local": "FILESYSTEM_CACHE_PATH=/local\n",
+		".env.local.local": "FILESYSTEM_CACHE_PATH=/no\n", ".env.local.php": "<?php return ['APP_ENV' => 'prod', 'FILESYSTEM_CACHE_PATH' => '/compiled'];"})
+	for env, want := range map[string]string{"prod": "/compiled", "test": "/env", "dev": "/local", "local": "/local"} {
+		if c := load(t, Files{AppDir: dir}, map[string]string{"APP_ENV": env}); c.Cache.Path != want {
+			t.Errorf("%s: %s, want %s", env, c.Cache.Path, want)
+		}
+	}
+	if c := load(t, Files{AppDir: dir}, nil); c.Cache.Path != "/compiled" {
+		t.Errorf("without APP_ENV: %s", c.Cache.Path)
+	}
+}
+
+// TestBoolean has what PHP's filters take for true.
+func TestBoolean(t *testing.T) {
+	for v, want := range map[string]bool{"1": true, " On ": true, "TRUE": true, "yes": true, "2": true, "-1": true, "0.5": true, "1e3": true, "0": false, "0.0": false,
+		"": false, "off": false, "no": false, "y": false, "inf": false, "0x1": false, "enabled": false} {
+		if c := load(t, Files{}, map[string]string{"MOSPARO_BYPASS_HEALTH_CHECK": v}); c.HealthBypass != want {
+			t.Errorf("%q: %v", v, c.HealthBypass)
 		}
 	}
 }
@@ -206,6 +258,6 @@ func TestDotenv(t *testing.T) {
 func FuzzDotenv(f *testing.F) {
 	f.Add("A=\"$B\\n\" # x\nexport C='d'\n")
 	f.Fuzz(func(t *testing.T, s string) {
-		_, _ = parseDotenv(s, environ(nil))
+		_, _ = parseDotenv(s, environ(nil), nil)
 	})
 }

@@ -60,7 +60,8 @@ func (s *source) boolean(name string) bool {
 	case "1", "true", "on", "yes":
 		return true
 	default:
-		return php.IsNumeric(v) && php.Intval(v) != 0
+		n, err := strconv.ParseFloat(v, 64)
+		return php.IsNumeric(v) && err == nil && n != 0
 	}
 }
 
@@ -117,7 +118,8 @@ func (s *source) readFile(path string) error {
 }
 
 // readDotenv reads the .env files: one that was named, or those of the application's folder, the last having the highest
-// precedence: .env, .env.local, .env.<APP_ENV>, .env.<APP_ENV>.local. A compiled .env.local.php replaces them all.
+// precedence: .env, .env.local, .env.<APP_ENV>, .env.<APP_ENV>.local. A compiled .env.local.php replaces them all, unless it
+// was compiled for another APP_ENV. As in Symfony, APP_ENV=test leaves .env.local out, and APP_ENV=local ends with it.
 func (s *source) readDotenv(named, appDir string) error {
 	s.dotenv = map[string]string{}
 	if named == "" && appDir != "" {
@@ -125,28 +127,42 @@ func (s *source) readDotenv(named, appDir string) error {
 			return err
 		}
 	}
-	var paths []string
 	if appDir != "" {
-		paths = append(paths, filepath.Join(appDir, ".env"), filepath.Join(appDir, ".env.local"))
-	}
-	for _, p := range paths {
-		if err := s.mergeDotenv(p, false); err != nil {
+		if err := s.readDotenvOf(appDir); err != nil {
 			return err
-		}
-	}
-	if appDir != "" {
-		env, _ := s.env("APP_ENV")
-		env = or(or(env, s.dotenv["APP_ENV"]), "prod")
-		for _, suffix := range []string{env, env + ".local"} {
-			if err := s.mergeDotenv(filepath.Join(appDir, ".env."+suffix), false); err != nil {
-				return err
-			}
 		}
 	}
 	if named != "" {
 		return s.mergeDotenv(named, true)
 	}
 	return nil
+}
+
+func (s *source) readDotenvOf(appDir string) error {
+	appEnv := func() string {
+		env, ok := s.env("APP_ENV")
+		if !ok {
+			env = s.dotenv["APP_ENV"]
+		}
+		return or(env, "prod")
+	}
+	base := filepath.Join(appDir, ".env")
+	if err := s.mergeDotenv(base, false); err != nil {
+		return err
+	}
+	if appEnv() != "test" {
+		if err := s.mergeDotenv(base+".local", false); err != nil {
+			return err
+		}
+	}
+	env := appEnv()
+	if env == "local" {
+		return nil
+	}
+	if err := s.mergeDotenv(base+"."+env, false); err != nil {
+		return err
+	}
+	return s.mergeDotenv(base+"."+env+".local", false)
 }
 
 func (s *source) mergeDotenv(path string, must bool) error {
@@ -157,13 +173,7 @@ func (s *source) mergeDotenv(path string, must bool) error {
 	if err != nil {
 		return protection.Errorf(protection.CodeInvalid, "environment file: %w", err)
 	}
-	values, err := parseDotenv(string(raw), func(name string) (string, bool) {
-		if v, ok := s.env(name); ok {
-			return v, true
-		}
-		v, ok := s.dotenv[name]
-		return v, ok
-	})
+	values, err := parseDotenv(string(raw), s.env, s.dotenv)
 	if err != nil {
 		return protection.Errorf(protection.CodeInvalid, "environment file %s: %w", path, err)
 	}
@@ -184,6 +194,10 @@ func (s *source) compiledDotenv(path string) (bool, error) {
 	v, err := php.ParseExport(string(raw))
 	if err != nil {
 		return false, protection.Errorf(protection.CodeInvalid, "environment file %s: %w", path, err)
+	}
+	compiled, _ := v.Get("APP_ENV").Text()
+	if env, ok := s.env("APP_ENV"); v.Kind() != php.KindArray || ok && compiled != "" && compiled != env {
+		return false, nil
 	}
 	for k, m := range v.Array().All() {
 		s.dotenv[k.String()], _ = m.Text()
