@@ -188,7 +188,7 @@ func (c *compiler) place(e entry, src *source) (reason string, pos int) {
 
 // placeExact posts an item that is looked up by its whole value.
 func (c *compiler) placeExact(kind protection.ItemType, value string) string {
-	if php.Trim(value) == "" {
+	if php.Trim(value) == "" && kind != protection.ItemDomain { // the host that is looked for may be blank, as in "a@ "
 		return "an empty value never matches"
 	}
 	list, literal, how := &c.website, php.ToLower(value), confirmTester

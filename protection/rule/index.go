@@ -85,7 +85,7 @@ func buildIndex(postings []posting) *index {
 		if s := x.literal(i); len(s) > 1 {
 			pair := binary.LittleEndian.Uint16([]byte(s[:2]))
 			x.pairs[pair>>6] |= 1 << (pair & 63)
-		} else {
+		} else if s != "" { // the empty one is only ever looked up by find
 			x.single[s[0]>>6] |= 1 << (s[0] & 63)
 		}
 	}

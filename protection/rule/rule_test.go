@@ -285,6 +285,18 @@ func TestPackages(t *testing.T) {
 	}
 }
 
+// TestBlankDomain has the items that mosparo's patterns make of a marker with nothing but blanks behind it.
+func TestBlankDomain(t *testing.T) {
+	for _, c := range []struct{ item, path, value string }{
+		{"", "textarea.x", `see ://  .`}, {"\v", "input[email].x", `.\t@\u000b`}, {" ", "input[url].x", `:// `},
+	} {
+		set := &protection.RuleSet{Rules: []protection.Rule{{Type: protection.RuleDomain, Active: true, Items: []protection.RuleItem{{Type: protection.ItemDomain, Value: c.item}}}}}
+		if r := Compile(set, SQLite).Check(phpValue(t, `{"formData":[{"name":"x","value":"`+c.value+`","fieldPath":"`+c.path+`"}]}`)); r.Score != 1 {
+			t.Errorf("%q on %s %q: %v", c.item, c.path, c.value, r.Score)
+		}
+	}
+}
+
 func TestRandomValues(t *testing.T) {
 	check := func(settings protection.Settings, fields string) *Result {
 		set := &protection.RuleSet{SubmissionRules: []protection.SubmissionRule{{Key: RandomValuesKey, Enabled: true, Settings: settings}}}
