@@ -281,7 +281,7 @@ func (c *compiler) placeSubnet(lower string) string {
 	switch {
 	case strings.HasPrefix(start, "*"):
 		return "mosparo never matches a range this large"
-	case prefix.IsSingleIP() && prefix.Addr().Is4():
+	case prefix.IsSingleIP():
 		return "mosparo never matches a range of one address; use the item type ipAddress"
 	}
 	prefix = prefix.Masked()
@@ -301,7 +301,8 @@ func (c *compiler) placeSubnet(lower string) string {
 }
 
 // placeForeign handles an item whose type is not one of its rule's. Testers of e-mail, domain and website rules don't look
-// at the type, so such an item can match when the preselection of its own type lets it through.
+// at the type, so such an item can match when the preselection of its own type lets it through. That of provider rules
+// compares the type with the name of the field, so an address matches.
 func (c *compiler) placeForeign(e entry, src *source) (string, int) {
 	known := false
 	for _, types := range itemTypes {
@@ -310,8 +311,8 @@ func (c *compiler) placeForeign(e entry, src *source) (string, int) {
 	switch src.kind {
 	case protection.RuleUnicodeBlock:
 		return "Unicode blocks never match in mosparo 1.5.4", -1
-	case protection.RuleEmail, protection.RuleDomain, protection.RuleWebsite:
-		if known {
+	case protection.RuleEmail, protection.RuleDomain, protection.RuleWebsite, protection.RuleProvider:
+		if known && (src.kind != protection.RuleProvider || e.item.Type == protection.ItemIPAddress) {
 			c.foreign = append(c.foreign, uint32(len(c.ratings)))
 			c.confirm = append(c.confirm, confirmStages)
 			return "", -1

@@ -36,13 +36,21 @@ func (x *extractors) emails(path, lower string) []string {
 func (x *extractors) domains(path, lower string) []string {
 	switch {
 	case strings.HasPrefix(path, pathEmail):
-		return hosts(lower, true, false, 1)
+		return notZero(hosts(lower, true, false, 1))
 	case strings.HasPrefix(path, pathURL):
-		return hosts(lower, false, true, 1)
+		return notZero(hosts(lower, false, true, 1))
 	case strings.HasPrefix(path, pathTextarea):
 		return trimmed(hosts(lower, true, true, -1))
 	}
 	return nil
+}
+
+// notZero drops the host "0", which counts as none in PHP.
+func notZero(found []string) []string {
+	if len(found) == 1 && found[0] == "0" {
+		return nil
+	}
+	return found
 }
 
 // hosts returns up to most matches (-1 is all) of `(@|://)(.[^/\s]*)(/|\n|\s|$)`, group 2. With mail alone the marker is @

@@ -116,11 +116,14 @@ func (m *Matcher) Check(data php.Value) *Result {
 					r.Fields = append(r.Fields, FieldMatches{Path: path})
 				}
 				for _, item := range hits {
-					match := m.describe(item)
-					r.Score += match.Rating
-					r.Fields[i].Matches = append(r.Fields[i].Matches, match)
+					r.Fields[i].Matches = append(r.Fields[i].Matches, m.describe(item))
 				}
 			}
+		}
+	}
+	for _, f := range r.Fields { // in this order, because a sum of fractions depends on it
+		for _, match := range f.Matches {
+			r.Score += match.Rating
 		}
 	}
 	m.checkSubmission(protection.Fields(data, protection.GroupForm), r)
@@ -327,11 +330,9 @@ func (f *field) preselected(kind protection.ItemType, value string) bool {
 	return err == nil && strings.HasPrefix(f.path, path) && like(f.lower, prepared, f.db == MySQL)
 }
 
-// tested is stage 2 for the types that are confirmed with the whole value.
+// tested is stage 2 for the types that are confirmed with the whole value. It does not ask whether the rule looks at the
+// field: the preselection of the item's own type has.
 func (f *field) tested(ruleType protection.RuleType, kind protection.ItemType, value string) bool {
-	if !slices.ContainsFunc(targets[ruleType], func(t string) bool { return strings.HasPrefix(f.path, t) }) {
-		return false
-	}
 	lower := php.ToLower(value)
 	switch ruleType {
 	case protection.RuleEmail:
@@ -340,6 +341,8 @@ func (f *field) tested(ruleType protection.RuleType, kind protection.ItemType, v
 		return containsDomain(f.lower, lower)
 	case protection.RuleWebsite:
 		return containsURL(f.lower, lower)
+	case protection.RuleProvider:
+		return value == f.value
 	}
 	switch kind {
 	case protection.ItemText, protection.ItemUAText:
@@ -350,8 +353,6 @@ func (f *field) tested(ruleType protection.RuleType, kind protection.ItemType, v
 		return php.Trim(value) == php.Trim(f.value)
 	case protection.ItemIPAddress:
 		return lower == f.lower
-	case protection.ItemASNumber, protection.ItemCountry:
-		return value == f.value
 	}
 	return false
 }

@@ -227,7 +227,8 @@ func TestPrepared(t *testing.T) {
 	}
 	for value, want := range map[string]string{
 		"10.20.30.40": "10.20.30.40.%", "10.20.30.40/6": "*.%", "10.20.30.40/9": "10.%", "10.20.30.40/23": "10.20.%", "10.20.30.40/25": "10.20.30.%",
-		"2001:db8::/32": "2001:db8:%", "2001:db8::/48": "2001:db8:0:%", "2001:db8::/3": "*:%", "2001:db8:1:2:3::/70": "2001:db8:1:2:%",
+		"2001:db8::/32": "2001:db8:%", "2001:db8::/48": "2001:db8:0:%", "2001:db8::/3": "*:%", "2001:db8:1:2:3::/70": "2001:db8:1:2:%", "2001:db8::/64": "2001:db8::%", "2001:db8::/127": "2001:db8::%", "2001:0:0:1::/68": "2001::1:%", "::/80": "::%", "1:0:0:2:0:0::/96": "1::2:0:0:%",
+		"::ffff:0:0/96": "::ffff:%", "::ffff:10.1.0.0/112": "::ffff:10.1:%", "010.20.030.0/024": "10.20.30.%", "2001:db8::/032": "2001:db8:%",
 		"2001:db8::1/128": "2001:db8::1:%", "Not/A": "not/a",
 	} {
 		if got, err := Prepared(protection.ItemSubnet, value); got != want || err != nil {
@@ -293,6 +294,42 @@ func TestBlankDomain(t *testing.T) {
 		set := &protection.RuleSet{Rules: []protection.Rule{{Type: protection.RuleDomain, Active: true, Items: []protection.RuleItem{{Type: protection.ItemDomain, Value: c.item}}}}}
 		if r := Compile(set, SQLite).Check(phpValue(t, `{"formData":[{"name":"x","value":"`+c.value+`","fieldPath":"`+c.path+`"}]}`)); r.Score != 1 {
 			t.Errorf("%q on %s %q: %v", c.item, c.path, c.value, r.Score)
+		}
+	}
+}
+
+// TestSubnetText has ranges whose addresses match by how they are written, checked against mosparo's library.
+func TestSubnetText(t *testing.T) {
+	for _, c := range []struct {
+		subnet, address string
+		want            float64
+	}{
+		{"2001:db8::/64", "2001:db8::1", 1}, {"2001:db8::/64", "2001:db8:0:0:1::1", 0}, {"2001:db8::/64", "2001:db8:1::1", 0}, {"2001:db8::/120", "2001:db8::7", 1},
+		{"2001:db8:0:1::/64", "2001:db8:0:1::5", 1}, {"::ffff:0:0/96", "::ffff:203.0.113.9", 1}, {"203.0.113.0/24", "::ffff:203.0.113.9", 0},
+		{"::ffff:203.0.0.0/112", "::ffff:203.0.113.9", 0}, {"203.000.113.0/024", "203.0.113.9", 1}, {"2001:DB8::/32", "2001:DB8:5::1", 1}, {"2001:db8::7/128", "2001:db8::7", 0},
+	} {
+		set := &protection.RuleSet{Rules: []protection.Rule{{Type: protection.RuleIPAddress, Active: true, Items: []protection.RuleItem{{Type: protection.ItemSubnet, Value: c.subnet}}}}}
+		if r := Compile(set, SQLite).Check(php.Map(php.Pair{Key: "client", Value: php.List(clientField("ipAddress", php.String(c.address)))})); r.Score != c.want {
+			t.Errorf("%s in %s: %v", c.address, c.subnet, r.Score)
+		}
+	}
+}
+
+// TestForeignItems has items in rules of another type, whose testers mosparo asks all the same.
+func TestForeignItems(t *testing.T) {
+	for _, c := range []struct {
+		rule protection.RuleType
+		item protection.ItemType
+		v    string
+		want float64
+	}{
+		{protection.RuleWebsite, protection.ItemText, "//b.io", 1}, {protection.RuleEmail, protection.ItemText, "see", 1}, {protection.RuleWord, protection.ItemEmail, "see", 0},
+		{protection.RuleProvider, protection.ItemIPAddress, "10.0.0.1", 1}, {protection.RuleIPAddress, protection.ItemText, "see", 0}, {"nope", protection.ItemText, "see", 0},
+	} {
+		set := &protection.RuleSet{Rules: []protection.Rule{{Type: c.rule, Active: true, Items: []protection.RuleItem{{Type: c.item, Value: c.v}}}}}
+		data := phpValue(t, `{"formData":[{"name":"x","value":"see http://b.io","fieldPath":"input[text].x"}],"client":[{"name":"ipAddress","value":"10.0.0.1","fieldPath":"ipAddress"}]}`)
+		if r := Compile(set, SQLite).Check(data); r.Score != c.want {
+			t.Errorf("%s %s %q: %v", c.rule, c.item, c.v, r.Score)
 		}
 	}
 }

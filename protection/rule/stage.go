@@ -4,7 +4,6 @@ import (
 	"encoding/hex"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -15,7 +14,8 @@ import (
 	"github.com/mosparoctl/mosparoctl/protection/wildcard"
 )
 
-// The paths of fields that the rule types look at. A rule type applies to a field when its path begins with one of these.
+// The paths of fields that rules look at: word rules at all of the form, e-mail rules at pathEmail and pathTextarea, domain
+// rules at pathURL besides, website rules at pathURL and pathTextarea. Paths that begin like this count.
 const (
 	pathForm      = "formData."
 	pathEmail     = "formData.input[email]"
@@ -26,18 +26,6 @@ const (
 	pathASNumber  = "client.asNumber"
 	pathCountry   = "client.country"
 )
-
-// targets lists the path prefixes of each rule type.
-var targets = map[protection.RuleType][]string{
-	protection.RuleWord:         {pathForm},
-	protection.RuleEmail:        {pathEmail, pathTextarea},
-	protection.RuleDomain:       {pathURL, pathEmail, pathTextarea},
-	protection.RuleWebsite:      {pathURL, pathTextarea},
-	protection.RuleIPAddress:    {pathIPAddress},
-	protection.RuleUserAgent:    {pathUserAgent},
-	protection.RuleProvider:     {pathASNumber, pathCountry},
-	protection.RuleUnicodeBlock: {pathForm},
-}
 
 // itemTypes lists the item types that a rule type's tester can match.
 var itemTypes = map[protection.RuleType][]protection.ItemType{
@@ -88,9 +76,6 @@ func preparedSubnet(lower string) (string, error) {
 		}
 		return strings.Join(octets[:bits/8], ".") + ".%", nil
 	}
-	words := prefix.Masked().Addr().As16()
-	group := func(i int) uint16 { return uint16(words[2*i])<<8 | uint16(words[2*i+1]) }
-	count := bits / 16
 	switch {
 	case bits < 5:
 		return "*:%", nil
@@ -98,47 +83,46 @@ func preparedSubnet(lower string) (string, error) {
 		return "", protection.Errorf(protection.CodeInvalid, "subnet %q: mosparo cannot save an IPv6 range of this length", lower).
 			WithHint("use a length that is a multiple of 16, or up to 4 more")
 	case bits > 64 && bits%16 != 0:
-		count = 4
+		bits = 64
 	}
-	groups := make([]uint16, count)
-	for i := range groups {
-		groups[i] = group(i)
-	}
-	return groupsText(groups, bits > 64 && bits%16 == 0) + ":%", nil
+	return firstGroups(prefix.Masked().Addr().As16(), bits/16) + ":%", nil
 }
 
-// groupsText prints the first groups of an IPv6 address, optionally with the longest run of zeros shortened to `::`.
-func groupsText(groups []uint16, shorten bool) string {
-	start, length := 0, 0
-	for i := 0; shorten && i < len(groups); i++ {
-		n := 0
-		for i+n < len(groups) && groups[i+n] == 0 {
-			n++
-		}
-		if n > length {
-			start, length = i, n
-		}
+// firstGroups prints the first groups of an IPv6 address as the library does that mosparo uses: the longest run of zeros
+// among them is shortened to `::`, which at their end stands for the rest, too, and the last two of eight groups of an
+// IPv4-mapped address look like IPv4.
+func firstGroups(addr [16]byte, count int) string {
+	for i := 2 * count; i < len(addr); i++ {
+		addr[i] = 1 // so that what is left out is no zero
 	}
-	hex := func(groups []uint16) string {
-		out := make([]string, len(groups))
-		for i, g := range groups {
-			out[i] = strconv.FormatUint(uint64(g), 16)
-		}
-		return strings.Join(out, ":")
-	}
-	if length < 2 {
-		return hex(groups)
-	}
-	return hex(groups[:start]) + "::" + hex(groups[start+length:])
+	text := netip.AddrFrom16(addr).String()
+	return text[:len(text)-len(":101")*(8-count)]
 }
 
-// parseSubnet reads an address with or without a prefix length; host bits may be set. A bare address is a range of one.
+// parseSubnet reads an address with or without a prefix length; host bits may be set, and decimal numbers may begin with
+// zeros. A bare address is a range of one.
 func parseSubnet(text string) (netip.Prefix, bool) {
+	text = withoutLeadingZeros(text)
 	if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" {
 		return netip.PrefixFrom(addr, addr.BitLen()), true
 	}
 	prefix, err := netip.ParsePrefix(text)
 	return prefix, err == nil
+}
+
+// withoutLeadingZeros drops those of the octets of an IPv4 address and of a prefix length.
+func withoutLeadingZeros(text string) string {
+	var out strings.Builder
+	begins := true // whether a number begins here
+	for i := range len(text) {
+		c := text[i]
+		if begins && c == '0' && i+1 < len(text) && '0' <= text[i+1] && text[i+1] <= '9' {
+			continue
+		}
+		begins = c == '.' || c == '/'
+		out.WriteByte(c)
+	}
+	return out.String()
 }
 
 // like is SQL's LIKE on lower-cased texts: % is any run, _ any one character. With escapes a backslash takes the meaning

@@ -11,7 +11,7 @@ func Match(pattern, text string) bool {
 	for strings.Contains(pattern, "**") {
 		pattern = strings.ReplaceAll(pattern, "**", "*")
 	}
-	if prefix, suffix, found := strings.Cut(pattern, "*"); found && !strings.ContainsAny(suffix, "*") && !strings.Contains(pattern, "?") {
+	if prefix, suffix, found := strings.Cut(pattern, "*"); found && pattern != "*" && !strings.ContainsAny(suffix, "*?") && !strings.Contains(prefix, "?") {
 		return len(text) >= len(prefix)+len(suffix) && strings.HasPrefix(text, prefix) && strings.HasSuffix(text, suffix)
 	}
 	if line, ok := strings.CutSuffix(text, "\n"); ok && matchLine(pattern, line) {
