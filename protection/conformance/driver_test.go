@@ -66,8 +66,8 @@ var (
 
 // project is one of projects.json.
 type project struct {
-	PublicKey, PrivateKey string
-	Hosts                 []string
+	UUID, PublicKey, PrivateKey string
+	Hosts                       []string
 }
 
 // exchange is a recorded case.
@@ -88,7 +88,8 @@ type exchange struct {
 // scenario, since the server counts by address.
 type driver struct {
 	t        *testing.T
-	address  string
+	address  string                   // also the host of the requests
+	route    func(path string) string // address of the server that takes the next request, nil: address
 	projects map[string]project
 	db       *sql.DB // nil: the database is not looked at
 	only     string
@@ -106,7 +107,11 @@ func (d *driver) key(project string) string { return d.projects[project].PublicK
 
 // send writes a request byte by byte as given; net/http's client would add and drop headers.
 func (d *driver) send(method, path string, headers pairs, body *string) (int, http.Header, string, error) {
-	conn, err := net.Dial("tcp", d.address)
+	to := d.address
+	if d.route != nil {
+		to = d.route(path)
+	}
+	conn, err := net.Dial("tcp", to)
 	if err != nil {
 		return 0, nil, "", err
 	}

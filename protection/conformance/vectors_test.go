@@ -63,7 +63,27 @@ func TestVectors(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes 35 seconds, most of it waiting for delays to end")
 	}
-	d := &driver{t: t, address: *external, only: *only, recorded: map[string]*exchange{}, run: int(time.Now().Unix() % 200)}
+	d := newDriver(t, *external)
+	switch {
+	case *external == "":
+		m := server.StartMariaDB(t)
+		name, db := referenceDatabase(t, m)
+		d.address, d.db = startServer(t, referenceOptions(t, m, name, server.Redis(t))).Addr(), db
+	case *dsn != "":
+		db, err := sql.Open("mysql", *dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		d.db = db
+	}
+	d.replay()
+	compare(t, d.recorded, false)
+}
+
+func newDriver(t *testing.T, address string) *driver {
+	t.Helper()
+	d := &driver{t: t, address: address, only: *only, recorded: map[string]*exchange{}, run: int(time.Now().Unix() % 200)}
 	data, err := os.ReadFile("testdata/projects.json")
 	if err != nil {
 		t.Fatal(err)
@@ -71,17 +91,11 @@ func TestVectors(t *testing.T) {
 	if err := json.Unmarshal(data, &d.projects); err != nil {
 		t.Fatal(err)
 	}
-	switch {
-	case *external == "":
-		m := server.StartMariaDB(t)
-		name, db := referenceDatabase(t, m)
-		d.address, d.db = startServer(t, referenceOptions(t, m, name, server.Redis(t))).Addr(), db
-	case *dsn != "":
-		if d.db, err = sql.Open("mysql", *dsn); err != nil {
-			t.Fatal(err)
-		}
-		defer d.db.Close()
-	}
+	return d
+}
+
+// replay sends the requests of the recording, or those that -only selects.
+func (d *driver) replay() {
 	group, _, _ := strings.Cut(*only, "/")
 	single := slices.ContainsFunc(groups(), func(g struct {
 		name string
@@ -94,10 +108,11 @@ func TestVectors(t *testing.T) {
 			g.run(d)
 		}
 	}
-	compare(t, d.recorded)
 }
 
-func compare(t *testing.T, recorded map[string]*exchange) {
+// compare compares with the recording, and fails the test for what differs and is no exception. mixed says that mosparo
+// may have answered some of the exceptions itself.
+func compare(t *testing.T, recorded map[string]*exchange, mixed bool) {
 	t.Helper()
 	known := exceptions(t)
 	passed, failed, excepted := 0, 0, 0
@@ -118,7 +133,7 @@ func compare(t *testing.T, recorded map[string]*exchange) {
 			continue
 		}
 		e, isException := known[want.Name]
-		if isException {
+		if isException = isException && !(mixed && len(differences(want, got)) == 0); isException {
 			want.Response.Status, want.Facts, want.Database = e.Status, got.Facts, nil
 			want.Response.Headers = got.Response.Headers
 			want.Response.Body = string(e.Body)

@@ -196,8 +196,10 @@ func (v *verification) save() error {
 	if v.changed {
 		row.Data = php.ArrayOf(v.data)
 	}
-	if v.consumed == nil {
+	if v.fields != nil { // also where there are too many equal submissions
 		row.VerifiedFields = php.ArrayOf(v.fields.Verified)
+	}
+	if v.consumed == nil {
 		row.Counted, row.Counter = true, protection.CountSpam
 		if row.Valid {
 			row.Counter = protection.CountValid
