@@ -344,6 +344,7 @@ func TestRandomValues(t *testing.T) {
 	}
 	long := protection.Settings{"numberOfMatchingFields": php.Int(1), "numberOfRandomCharacters": php.Int(15)}
 	textarea := protection.Settings{"numberOfMatchingFields": php.Int(1), "numberOfRandomCharacters": php.Int(15), "matchTextarea": php.Bool(true)}
+	anything := protection.Settings{"numberOfMatchingFields": php.Int(1), "numberOfRandomCharacters": php.Int(0), "requireBothCases": php.Bool(false)}
 	for _, c := range []struct {
 		settings protection.Settings
 		fields   string
@@ -360,6 +361,9 @@ func TestRandomValues(t *testing.T) {
 		{textarea, field("textarea.a", "x_qwErtyuiopasdfgh y"), 0},
 		{nil, field("input[text].a", "aBc") + "," + field("input[text].b", "aBc"), 0},
 		{nil, field("input[text].a", "aBc") + "," + field("input[text].b", "aBc") + "," + field("input[text].c", "aBc"), 20},
+		{anything, field("input[text].a", ""), 0},
+		{anything, field("input[text].a", "0"), 0},
+		{anything, field("input[text].a", "a"), 20},
 		{long, `{"name":"x","value":["qwErtyuiopasdfgh"],"fieldPath":"input[text].a"}`, 0},
 	} {
 		if r := check(c.settings, c.fields); r.Score != c.want {

@@ -46,7 +46,7 @@ func (m *Matcher) checkSubmission(fields []protection.FormField, r *Result) {
 // randomValues collects the fields with a long run of letters and digits. The stored setting is missing on a rule that
 // was never saved; then mosparo looks for runs of only three characters.
 func randomValues(s protection.Settings, fields []protection.FormField) *RandomValues {
-	least := int(max(0, s.Int("numberOfRandomCharacters", 3)))
+	least := int(max(1, s.Int("numberOfRandomCharacters", 3)))
 	textareas := s.Bool("matchTextarea", false)
 	bothCases := s.Bool("requireBothCases", true)
 	found := &RandomValues{}
