@@ -22,6 +22,7 @@ type Overview struct {
 	Jobs      []Job
 	Phases    Phases
 	Schedules []Schedule // by node, then job
+	InForce   []Schedule // what of it the nodes' crontabs start now, as far as they were read; those that move are at their present times
 	Proof     Proof
 	Moved     []Slot // that start at another time than now
 	Foreign   []ForeignJob
@@ -58,8 +59,13 @@ func Lay(d *inventory.Deployment, states map[string]*NodeState, now time.Time) (
 				return nil, ops.Errorf(ops.CodeInvalid, "%w", err).On(node)
 			}
 			o.Schedules = append(o.Schedules, s)
-			if was, ok := keep[slot]; ok && was != phases[slot] {
+			was, ok := keep[slot]
+			if ok && was != phases[slot] {
 				o.Moved = append(o.Moved, slot)
+				s, err = NewSchedule(j, node, was, zone, now)
+			}
+			if ok && err == nil { // one that could not be written today can't be drawn either
+				o.InForce = append(o.InForce, s)
 			}
 		}
 	}
@@ -67,7 +73,9 @@ func Lay(d *inventory.Deployment, states map[string]*NodeState, now time.Time) (
 	for i, n := range d.Nodes {
 		order[n.Name] = i
 	}
-	slices.SortStableFunc(o.Schedules, func(a, b Schedule) int { return order[a.Node] - order[b.Node] })
+	for _, list := range [][]Schedule{o.Schedules, o.InForce} {
+		slices.SortStableFunc(list, func(a, b Schedule) int { return order[a.Node] - order[b.Node] })
+	}
 	for _, n := range d.Nodes {
 		if s := states[n.Name]; s != nil {
 			o.Foreign = append(o.Foreign, s.Foreign...)

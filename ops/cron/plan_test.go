@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -199,6 +200,9 @@ func TestApplyToCrontabs(t *testing.T) {
 	if len(o.Schedules) != 4 || !o.Proof.OK() {
 		t.Errorf("%d schedules, %s", len(o.Schedules), o.Proof)
 	}
+	if len(o.InForce) != 0 {
+		t.Errorf("%d in force before anything was written", len(o.InForce))
+	}
 	got := f.hosts["web2"].tables["www-data"]
 	if !strings.HasPrefix(got, foreign+"\n# BEGIN mosparoctl prod\n") || strings.Count(got, "mosparo:cleanup-database") != 1 {
 		t.Errorf("web2:\n%s", got)
@@ -212,6 +216,9 @@ func TestApplyToCrontabs(t *testing.T) {
 	p, again, err := f.plan()
 	if err != nil || !p.Empty() || len(again.Moved) != 0 {
 		t.Errorf("the second time: %v, %d steps, moved %v", err, p.Steps(), again.Moved)
+	}
+	if !reflect.DeepEqual(again.InForce, again.Schedules) {
+		t.Errorf("in force:\n%v\nplanned:\n%v", again.InForce, again.Schedules)
 	}
 
 	f.add("new", "UTC") // joins: nobody else's crontab changes
@@ -354,6 +361,12 @@ func TestApplyToSomeNodesKeepsThePromise(t *testing.T) {
 	o, err := Lay(f.d, states, date)
 	if err != nil || len(o.Moved) == 0 {
 		t.Fatalf("%v, moved %v", err, o.Moved)
+	}
+	for _, now := range o.InForce {
+		i := slices.IndexFunc(o.Schedules, func(s Schedule) bool { return s.Slot == now.Slot })
+		if moves := slices.Contains(o.Moved, now.Slot); moves != (now.Phase != o.Schedules[i].Phase) {
+			t.Errorf("%v: in force at phase %d, planned %d, moves: %t", now.Slot, now.Phase, o.Schedules[i].Phase, moves)
+		}
 	}
 	for _, n := range f.d.Nodes {
 		moves := slices.ContainsFunc(o.Moved, func(s Slot) bool { return s.Node != n.Name })
