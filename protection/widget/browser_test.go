@@ -152,8 +152,8 @@ func browse(t *testing.T, handler http.Handler, done <-chan []string) []string {
 // TestBrowser drives the script in Chromium through what websites and plugins rely on, once with workers and once on a
 // page whose content security policy forbids them.
 func TestBrowser(t *testing.T) {
-	want := []string{"missing container", "build", "token", "form data", "submit gate", "keyboard", "change resets", "spam", "lockout", "server error", "form reset", "own texts",
-		"delay", "invisible", "multi step", "design mode"}
+	want := []string{"missing container", "build", "token", "form data", "submit gate", "keyboard", "change resets", "change during the check", "spam", "lockout", "server error", "form reset", "own texts",
+		"delay", "invisible", "multi step", "second form", "design mode"}
 	for name, policy := range map[string]string{"worker": "", "no worker": "worker-src 'none'"} {
 		t.Run(name, func(t *testing.T) {
 			s := &stub{asked: map[string]any{}, done: make(chan []string, 1)}

@@ -295,7 +295,7 @@
       };
       token = token || this.options.submitToken;
       if (token) data.submitToken = token;
-      if (this.options.language !== null) data.language = this.options.language;
+      if (this.options.language != null) data.language = this.options.language;
       this.dropProof();
       this.hideError();
       this.setLoading(true);
@@ -419,7 +419,7 @@
       this.announce(this.getMessage('accessibilityCheckingData'));
       var data = { formData: JSON.stringify(this.getFormData()), submitToken: this.submitTokenElement.value };
       this.checkedFormData = data.formData;
-      if (this.proofOfWorkNumber) data.proofOfWorkNumber = this.proofOfWorkNumber;
+      if (this.proofOfWorkNumber !== null) data.proofOfWorkNumber = this.proofOfWorkNumber;
       this.emit('collect-request-data', data);
       if (Object.keys(this.metadata).length) data.metadata = JSON.stringify(this.metadata);
       this.send(last ? 'check-form-data' : 'store-form-data', data, function (r) {
@@ -434,6 +434,8 @@
 
     gotCheck(r) {
       this.setLoading(false);
+      // The data were changed during the check, so the box stays open. Invisibly, the next submit finds out and checks again.
+      if (r.valid && this.stateResetted && !this.invisible) return;
       if (r.valid) {
         this.accept();
         this.validationTokenElement.value = r.validationToken || '';
@@ -461,7 +463,7 @@
       call(this, 'onSubmitFormInvisible');
       if (call(this, 'doSubmitFormInvisible')) return;
       if (button) button.click();
-      else this.formElement.submit();
+      else HTMLFormElement.prototype.submit.call(this.formElement); // a field may be named submit
     },
 
     gate(e) {

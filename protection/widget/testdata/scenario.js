@@ -82,6 +82,14 @@
       form.elements.a.dispatchEvent(new Event('change', { bubbles: true }));
       check(!has('checked') && !m.checkboxFieldElement.checked, 'still checked');
     });
+    await step('change during the check', async () => {
+      m.checkForm();
+      form.elements.a.dispatchEvent(new Event('change', { bubbles: true }));
+      await until(() => !has('loading'), 'answer');
+      check(!has('checked') && !m.checkboxFieldElement.checked && m.getValidationToken() === '', 'data that were not checked are accepted');
+      box.querySelector('.mosparo__checkbox').click();
+      await until(() => has('checked'), 'second check');
+    });
     await step('spam', async () => {
       form.elements.a.value = 'spam';
       let verdict;
@@ -159,6 +167,20 @@
       s.checkForm();
       await until(() => stored, 'stored');
       same((await api('/asked')).stored, '{"fields":[{"name":"z","value":"1","fieldPath":"input[text].z"}],"ignoredFields":["own"]}', 'stored data');
+    });
+    await step('second form', async () => {
+      document.body.insertAdjacentHTML('beforeend', '<form id="form4" action="/nowhere" onsubmit="return false"><input name="submit" type="text" value="s"><input name="a" type="text" value="one">' +
+        '<input name="pic" type="file"><input name="[]" type="text" value="v"><div id="box4"></div></form>');
+      const f = document.getElementById('form4'), d = new mosparo('box4', '', 'uuid-2', 'key', { language: undefined });
+      await until(() => d.invisible && d.getSubmitToken(), 'token');
+      check(!('language' in (await api('/asked')).token), 'a language that is not set');
+      check(d.id !== m.id && d.checkboxFieldElement.form === f && f.querySelectorAll('.mosparo__container').length === 1, 'forms are mixed up');
+      same(d.getFormData(), { fields: [{ name: 'submit', value: 's', fieldPath: 'input[text].submit' }, { name: 'a', value: 'one', fieldPath: 'input[text].a' },
+        { name: '[]', value: 'v', fieldPath: 'input[text].[]' }], ignoredFields: ['pic'] }, 'fields');
+      let submits = 0;
+      HTMLFormElement.prototype.submit = function () { if (this === f) submits++; };
+      d.checkForm();
+      await until(() => submits === 1, 'submitted without a button');
     });
     await step('design mode', () => {
       document.body.insertAdjacentHTML('beforeend', '<form id="form3" novalidate><div id="box3"></div></form>');
