@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"errors"
+	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -159,9 +160,17 @@ func (c *compiler) addItem(e entry) {
 	c.values.WriteString(e.item.Value)
 	c.valueEnds = append(c.valueEnds, uint32(c.values.Len()))
 	// mosparo multiplies in this order; with fractions another one could differ in the last digit.
-	c.ratings = append(c.ratings, e.item.Rating.Effective()*src.factor*src.pack.factor)
+	c.ratings = append(c.ratings, finite(e.item.Rating.Effective()*src.factor*src.pack.factor))
 	c.itemSources = append(c.itemSources, e.source)
 	c.itemTypes = append(c.itemTypes, c.typeIndex(e.item.Type))
+}
+
+// finite keeps a rating within what a database and JSON hold: the factors of a rule may be as large as a float can be.
+func finite(f float64) float64 {
+	if math.IsNaN(f) {
+		return 0
+	}
+	return max(-math.MaxFloat64, min(math.MaxFloat64, f))
 }
 
 // place posts the item under the number that it will get. A reason says that it can't match.

@@ -127,6 +127,7 @@ func (m *Matcher) Check(data php.Value) *Result {
 		}
 	}
 	m.checkSubmission(protection.Fields(data, protection.GroupForm), r)
+	r.Score = finite(r.Score)
 	return r
 }
 

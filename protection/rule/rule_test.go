@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"regexp"
@@ -283,6 +284,33 @@ func TestPackages(t *testing.T) {
 		{protection.ItemText, "a", 2, "own"}, {protection.ItemText, "a", 6, "p1"}, {protection.ItemText, "a", 2, "p2"}}}}
 	if diff := cmp.Diff(want, r.Fields); diff != "" || r.Score != 10 {
 		t.Errorf("score %v %s", r.Score, diff)
+	}
+}
+
+// TestHugeRatings has factors whose products and sums no column and no JSON text can hold.
+func TestHugeRatings(t *testing.T) {
+	item := func(id int64, rating float64) protection.RuleItem {
+		return protection.RuleItem{ID: id, Type: protection.ItemText, Value: "a", Rating: protection.NewFactor(rating)}
+	}
+	for _, c := range []struct {
+		ratings []float64
+		factor  float64
+		want    float64
+	}{
+		{[]float64{1e308}, 1e308, math.MaxFloat64}, {[]float64{-1e308}, 1e308, -math.MaxFloat64}, {[]float64{1e308, 1e308}, 1, math.MaxFloat64},
+		{[]float64{math.Inf(1), math.Inf(-1), 1}, 1, 1}, {[]float64{math.NaN(), 2}, 1, 2}, {[]float64{math.Inf(1)}, 0, 0},
+	} {
+		r := protection.Rule{Type: protection.RuleWord, Active: true, Factor: protection.NewFactor(c.factor)}
+		for i, rating := range c.ratings {
+			r.Items = append(r.Items, item(int64(i), rating))
+		}
+		got := Compile(&protection.RuleSet{Rules: []protection.Rule{r}}, SQLite).Check(phpValue(t, `{"formData":[{"name":"x","value":"a","fieldPath":"textarea.x"}]}`))
+		if got.Score != c.want {
+			t.Errorf("%v times %v: %v", c.ratings, c.factor, got.Score)
+		}
+		if _, err := php.EncodeJSON(got.Detection().FieldRuleItems, php.PreserveZeroFraction); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -36,7 +36,7 @@ func (m *Matcher) checkSubmission(fields []protection.FormField, r *Result) {
 		}
 		found.Rating = defaultRandomRating
 		if rule.Rating.Set {
-			found.Rating = rule.Rating.Value
+	X
 		}
 		r.Random = found
 		r.Score += found.Rating

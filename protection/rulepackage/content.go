@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"math"
 	"time"
 
 	"github.com/mosparoctl/mosparoctl/protection"
@@ -20,9 +21,15 @@ import (
 // MaxContent bounds the content of a package, unpacked.
 const MaxContent = 512 << 20
 
+// maxMembers bounds the members of all objects and lists of a package, of which an item has five: decoded, a member of two
+// bytes takes a hundred.
+const maxMembers = 32 << 20
+
 // The errors that mosparo's API tells apart; both are CodeInvalid.
 var (
-	errType   = protection.Errorf(protection.CodeInvalid, "Unknown rule package file type.")
+	errType    = protection.Errorf(protection.CodeInvalid, "Unknown rule package file type.")
+	errMembers = protection.Errorf(protection.CodeInvalid, "the rule package has more than %d members in its objects and lists", maxMembers).
+			WithHint("split it into several rule packages")
 	errSchema = protection.Errorf(protection.CodeInvalid, "The rule package content is not valid against the schema.")
 )
 
@@ -35,11 +42,14 @@ func Hash(content []byte) string {
 // Parse reads the content of a rule package: a JSON file, or a ZIP archive of several. loc is the time zone of times that
 // name none. Every error is CodeInvalid.
 func Parse(content []byte, loc *time.Location) (store.PackageContent, error) {
-	trimmed := bytes.TrimLeft(content, " \t\r\n\ufeff")
+	trimmed := bytes.TrimLeft(content, " \t\r\n")
 	switch {
 	case bytes.HasPrefix(content, []byte("PK\x03\x04")):
 		return parseArchive(content, loc)
 	case len(trimmed) > 0 && (trimmed[0] == '{' || trimmed[0] == '['):
+		if members(content) > maxMembers {
+			return store.PackageContent{}, errMembers
+		}
 		v, err := php.DecodeJSON(string(content))
 		if err != nil {
 			return store.PackageContent{}, errType
@@ -47,6 +57,15 @@ func Parse(content []byte, loc *time.Location) (store.PackageContent, error) {
 		return parsePackage(v, loc)
 	}
 	return store.PackageContent{}, errType
+}
+
+// members is at least the number of members that the objects and lists of a JSON text have.
+func members(text []byte) int {
+	n := 0
+	for _, c := range []byte(",{[") {
+		n += bytes.Count(text, []byte{c})
+	}
+	return n
 }
 
 func parsePackage(v php.Value, loc *time.Location) (c store.PackageContent, err error) {
@@ -85,7 +104,8 @@ func head(v php.Value, loc *time.Location, more ...string) (c store.PackageConte
 
 // ParseTime reads a time as rule packages write it.
 func ParseTime(text string, loc *time.Location) (time.Time, bool) {
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05-0700", "2006-01-02T15:04:05", "2006-01-02 15:04:05", time.DateOnly} {
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05-0700", "2006-01-02T15:04:05", "2006-01-02T15:04Z07:00", "2006-01-02 15:04:05Z07:00",
+		"2006-01-02 15:04:05 Z07:00", "2006-01-02 15:04:05 -0700", time.DateTime, "2006-01-02 15:04", time.DateOnly, time.RFC1123Z} {
 		if t, err := time.ParseInLocation(layout, text, loc); err == nil && t.Year() > 0 && t.Year() < 10000 {
 			return t, true
 		}
@@ -156,7 +176,7 @@ func Number(v php.Value, optional bool) (protection.Factor, error) {
 		return protection.Factor{}, nil
 	}
 	f, ok := v.Float()
-	if !ok {
+	if !ok || math.IsInf(f, 0) { // 1e400 is a number in JSON
 		return protection.Factor{}, errSchema
 	}
 	return protection.Factor{Value: f, Set: f != 0}, nil
@@ -179,10 +199,11 @@ func ParseItem(v php.Value) (protection.RuleItem, error) {
 	return item, err
 }
 
-// archive reads the files of a ZIP archive within MaxContent.
+// archive reads the files of a ZIP archive within MaxContent and maxMembers.
 type archive struct {
-	files *zip.Reader
-	left  int64
+	files   *zip.Reader
+	left    int64
+	members int
 }
 
 func (a *archive) json(name string) (php.Value, error) {
@@ -197,6 +218,9 @@ func (a *archive) json(name string) (php.Value, error) {
 	}
 	if a.left -= int64(len(data)); a.left < 0 {
 		return php.Null, protection.Errorf(protection.CodeInvalid, "the archive holds more than %d MB", MaxContent>>20)
+	}
+	if a.members += members(data); a.members > maxMembers {
+		return php.Null, errMembers
 	}
 	v, err := php.DecodeJSON(string(data))
 	if err != nil {

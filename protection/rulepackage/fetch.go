@@ -128,7 +128,7 @@ func (f *Fetcher) client(source string) (*http.Client, error) {
 		if err != nil {
 			return err
 		}
-		return f.allowed(ap.Addr().Unmap())
+		return f.allowed(ap.Addr())
 	}}
 	return &http.Client{Timeout: 10 * time.Minute, Transport: &http.Transport{DialContext: dialer.DialContext, TLSHandshakeTimeout: 10 * time.Second,
 		ResponseHeaderTimeout: 30 * time.Second},
@@ -140,14 +140,39 @@ func (f *Fetcher) client(source string) (*http.Client, error) {
 		}}, nil
 }
 
-func (f *Fetcher) allowed(a netip.Addr) error {
-	carrier := netip.MustParsePrefix("100.64.0.0/10")
+// Networks that lead to IPv4 addresses, the first to those in the last bytes, the second in those after the prefix.
+var (
+	nat64   = netip.MustParsePrefix("64:ff9b::/96")
+	sixToV4 = netip.MustParsePrefix("2002::/16")
+)
+
+// unwrap is the IPv4 address that an IPv6 address leads to, or else the address itself.
+func unwrap(a netip.Addr) netip.Addr {
+	raw := a.As16()
 	switch {
-	case a.IsLoopback() || a.IsUnspecified():
+	case nat64.Contains(a):
+		return netip.AddrFrom4([4]byte(raw[12:]))
+	case sixToV4.Contains(a):
+		return netip.AddrFrom4([4]byte(raw[2:6]))
+	}
+	return a.Unmap()
+}
+
+// The networks that no public source is in, beside those that netip knows.
+var (
+	thisNetwork = netip.MustParsePrefix("0.0.0.0/8")
+	carrier     = netip.MustParsePrefix("100.64.0.0/10")
+	reserved    = netip.MustParsePrefix("240.0.0.0/4")
+)
+
+func (f *Fetcher) allowed(a netip.Addr) error {
+	a = unwrap(a)
+	switch {
+	case a.IsLoopback() || a.IsUnspecified() || thisNetwork.Contains(a):
 		if !f.allowLoopback {
 			return fmt.Errorf("the source is this machine (%s), which is never asked", a)
 		}
-	case a.IsPrivate() || a.IsLinkLocalUnicast() || carrier.Contains(a):
+	case a.IsPrivate() || a.IsLinkLocalUnicast() || carrier.Contains(a) || reserved.Contains(a):
 		if !f.AllowPrivate {
 			return fmt.Errorf("the source is in a private network (%s); see MOSPARO_RULE_PACKAGE_ALLOW_PRIVATE_NETWORKS", a)
 		}

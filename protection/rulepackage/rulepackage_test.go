@@ -50,6 +50,7 @@ func TestParseRefuses(t *testing.T) {
 		"interval a text": strings.Replace(valid, "3600", `"3600"`, 1),
 		"no date":         strings.Replace(valid, "2026-11-23T12:00:00+02:00", "soon", 1),
 		"unknown type":    strings.Replace(valid, `"word"`, `"words"`, 1),
+		"rating infinite": strings.Replace(valid, `"rating":2`, `"rating":1e400`, 1),
 		"rating missing":  strings.Replace(valid, `,"rating":2`, "", 1),
 	} {
 		if _, err := Parse([]byte(text), time.UTC); !protection.Is(err, protection.CodeInvalid) {
@@ -91,6 +92,44 @@ func TestParseArchive(t *testing.T) {
 	delete(files, "i2.json")
 	if _, err := Parse(archived(t, files), time.UTC); !protection.Is(err, protection.CodeInvalid) {
 		t.Errorf("a file is missing: %v", err)
+	}
+}
+
+// TestHostileContent has texts that are small as they come and large once they are read.
+func TestHostileContent(t *testing.T) {
+	zeros := `{"lastUpdatedAt":"2026-11-23","refreshInterval":1,"rules":[` + strings.Repeat("0,", maxMembers) + `0]}`
+	_, err := Parse([]byte(zeros), time.UTC)
+	if err == nil || !strings.Contains(err.Error(), "members") {
+		t.Errorf("a long list: %v", err)
+	}
+	zipped := archived(t, map[string]string{"rule-package.json": `{"lastUpdatedAt":"2026-11-23","refreshInterval":1,"rFiles":["r.json"],"riFiles":["r.json"]}`, "r.json": "[" + strings.Repeat("[],", maxMembers/2) + "0]"})
+	if _, err := Parse(zipped, time.UTC); err == nil || !strings.Contains(err.Error(), "members") {
+		t.Errorf("a long list in an archive of %d bytes: %v", len(zipped), err)
+	}
+	if _, err := Parse([]byte(strings.Repeat("[", 1<<20)), time.UTC); !protection.Is(err, protection.CodeInvalid) {
+		t.Errorf("deep nesting: %v", err)
+	}
+	for _, name := range []string{"../r.json", "/etc/passwd", "", "dir/", "rule-package.json"} {
+		files := map[string]string{"rule-package.json": `{"lastUpdatedAt":"2026-11-23","refreshInterval":1,"rFiles":["` + name + `"],"riFiles":["` + name + `"]}`}
+		if _, err := Parse(archived(t, files), time.UTC); !protection.Is(err, protection.CodeInvalid) {
+			t.Errorf("file %q of an archive: %v", name, err)
+		}
+	}
+}
+
+func TestParseTime(t *testing.T) {
+	zone := time.FixedZone("", 3600)
+	for text, want := range map[string]int64{"2026-11-23T12:00:00Z": 1795435200, "2026-11-23T12:00:00.25+02:00": 1795428000, "2026-11-23T12:00:00+0200": 1795428000, "2026-11-23T12:00Z": 1795435200,
+		"2026-11-23 12:00:00+02:00": 1795428000, "2026-11-23 12:00:00 +02:00": 1795428000, "2026-11-23 12:00:00 -0100": 1795438800, "2026-11-23 12:00:00": 1795431600, "2026-11-23 12:00": 1795431600,
+		"2026-11-23": 1795388400, "Mon, 23 Nov 2026 12:00:00 +0200": 1795428000} {
+		if got, ok := ParseTime(text, zone); !ok || got.Unix() != want {
+			t.Errorf("%q: %v %v", text, got, ok)
+		}
+	}
+	for _, text := range []string{"", "soon", "2026-13-01", "0000-01-01", "2026-11-23 12:00:00 CET"} {
+		if got, ok := ParseTime(text, zone); ok {
+			t.Errorf("%q: %v", text, got)
+		}
 	}
 }
 
@@ -169,6 +208,8 @@ func TestRefresh(t *testing.T) {
 func TestAllowed(t *testing.T) {
 	for address, want := range map[string][2]bool{"127.0.0.1": {false, false}, "::1": {false, false}, "0.0.0.0": {false, false}, "10.1.2.3": {false, true},
 		"192.168.0.1": {false, true}, "169.254.169.254": {false, true}, "100.64.0.1": {false, true}, "fd00::1": {false, true}, "fe80::1": {false, true},
+		"0.1.2.3": {false, false}, "240.0.0.1": {false, true}, "::ffff:10.0.0.1": {false, true},
+		"64:ff9b::7f00:1": {false, false}, "64:ff9b::a00:1": {false, true}, "64:ff9b::5db8:d822": {true, true}, "2002:a00:1::1": {false, true}, "2002:7f00:1::": {false, false},
 		"93.184.216.34": {true, true}, "2606:4700::1": {true, true}, "224.0.0.1": {false, false}} {
 		for i, f := range []*Fetcher{{}, {AllowPrivate: true}} {
 			if got := f.allowed(netip.MustParseAddr(address)) == nil; got != want[i] {
