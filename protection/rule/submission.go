@@ -36,7 +36,7 @@ func (m *Matcher) checkSubmission(fields []protection.FormField, r *Result) {
 		}
 		found.Rating = defaultRandomRating
 		if rule.Rating.Set {
-	X
+			found.Rating = finite(rule.Rating.Value)
 		}
 		r.Random = found
 		r.Score += found.Rating
