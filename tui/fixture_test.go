@@ -13,6 +13,7 @@ import (
 	"github.com/mosparoctl/mosparoctl/inventory"
 	"github.com/mosparoctl/mosparoctl/ops"
 	"github.com/mosparoctl/mosparoctl/ops/balancer"
+	"github.com/mosparoctl/mosparoctl/ops/cron"
 	"github.com/mosparoctl/mosparoctl/ops/filesync"
 	"github.com/mosparoctl/mosparoctl/ops/health"
 	"github.com/mosparoctl/mosparoctl/ops/lock"
@@ -144,10 +145,39 @@ func (w *world) Node(ctx context.Context, n *inventory.Node) (Reading, error) {
 	if !n.Has(inventory.RoleAdmin) {
 		r.Sync = &filesync.NodeStatus{Node: n.Name, Synced: noon.Add(-7 * time.Minute), Files: 312, Generations: []string{"20260302-101500.000-k3vq", "20260302-115300.120-ab2c"}}
 	}
+	r.Cron = w.crontab(n)
 	if w.broken && n.Name == w.last() {
 		f.Current, f.Config.Version, r.Sync.Unfinished = releaseOld, "1.5.4", true
 	}
 	return r, nil
+}
+
+// crontab is what a node's cron starts: as planned, but for the last node in a broken world, which comes too close to the first.
+func (w *world) crontab(n *inventory.Node) *cron.NodeState {
+	jobs, err := cron.Jobs(w.d)
+	if err != nil {
+		panic(err)
+	}
+	phases, err := cron.Stagger(jobs, w.d.Cron.Distance, nil)
+	if err != nil {
+		return nil // more nodes than there is room for
+	}
+	text := "# BEGIN mosparoctl " + w.d.Name + "\n"
+	for _, j := range jobs {
+		if !slices.Contains(j.Nodes, n.Name) {
+			continue
+		}
+		phase := phases[cron.Slot{Job: j.Name, Node: n.Name}]
+		if w.broken && n.Name == w.last() {
+			phase = phases[cron.Slot{Job: j.Name, Node: w.d.Nodes[0].Name}] + 4
+		}
+		text += fmt.Sprintf("# job %s every %s phase %dm: from then on\n0 0 * * * true\n", j.Name, j.Every, phase)
+	}
+	s := &cron.NodeState{Node: n.Name}
+	if s.Crontab.Parsed, err = cron.ParseCrontab([]byte(text+"# END mosparoctl "+w.d.Name+"\n"), false, w.d.Name); err != nil {
+		panic(err)
+	}
+	return s
 }
 
 func (w *world) Balancers(context.Context) ([]balancer.Server, error) {

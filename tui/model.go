@@ -36,9 +36,10 @@ const (
 
 // Options change how the program looks.
 type Options struct {
-	Theme string // one of Themes; "": Light where the terminal says that its background is, else Dark
-	Start string // name of the screen to begin with, as in the palette; "": the overview
-	Mouse bool   // take clicks and the wheel, which takes the terminal's own selection of text away
+	Theme string      // one of Themes; "": Light where the terminal says that its background is, else Dark
+	Start string      // name of the screen to begin with, as in the palette; "": the overview
+	Mouse bool        // take clicks and the wheel, which takes the terminal's own selection of text away
+	Notes []ops.Event // what the operator has to know from the beginning; the last one is at the bottom, all are events
 }
 
 // Model is the state of the program. It does no I/O: everything slow is a command.
@@ -100,6 +101,10 @@ func New(ctx context.Context, svc Services, o Options) *Model {
 		if s.name == o.Start {
 			m.screen = screenID(id)
 		}
+	}
+	for _, e := range o.Notes {
+		m.record(e)
+		m.say(caution, "%s", e.Message)
 	}
 	return m
 }
@@ -177,7 +182,7 @@ func (m *Model) onReading(msg tea.Msg) tea.Cmd {
 		}
 	case cronMsg:
 		if m.st.schedule.end(m.now, msg.err); msg.err == nil {
-			m.st.cron = msg.overview
+			m.st.cron, m.st.present = msg.overview, msg.present
 		}
 	case logsMsg:
 		if n := m.st.node(msg.name); n != nil {

@@ -10,6 +10,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"github.com/mosparoctl/mosparoctl/inventory"
+	"github.com/mosparoctl/mosparoctl/ops/cron"
 	"github.com/mosparoctl/mosparoctl/ops/health"
 )
 
@@ -71,10 +72,17 @@ func nodeBody(m *Model, w int) []line {
 	} else {
 		out = append(box(span{strong, n.node.Name}, facts, w), box(span{strong, "Releases"}, releases, w)...)
 	}
-	out = append(out, section("Checks", "worst first"))
-	out = append(out, m.nodeChecks(n, w)...)
-	out = append(out, section("Cron", "next starts"))
-	out = append(out, m.nodeCron(n)...)
+	wrong, fine := m.nodeChecks(n, w)
+	switch {
+	case len(wrong) > 0:
+		out = append(append(out, section("Checks", "what is not fine, the worst first; the others are below")), wrong...)
+	case len(fine) > 0:
+		out = append(out, line{{strong, " Checks  "}, {good, "✓ "}, {plain, plural(len(fine), "check") + " fine here"}, {dim, ", with evidence below"}})
+	default:
+		out = append(out, section("Checks", "not asked yet"))
+	}
+	out = append(out, section("Cron", "the next 24 hours"))
+	out = append(out, m.nodeCron(n, w)...)
 	out = append(out, section("Log", "mosparo, PHP-FPM and jobs; "+age(m.now, n.logs.got)))
 	switch {
 	case n.logs.err != nil && len(n.lines) == 0:
@@ -90,6 +98,9 @@ func nodeBody(m *Model, w int) []line {
 			at = l.Time.In(m.zone).Format(time.TimeOnly)
 		}
 		out = append(out, line{{dim, "  " + at + " " + fmt.Sprintf("%-4s ", l.Source)}, {plain, m.svc.Redact(l.Text)}})
+	}
+	if len(fine) > 0 {
+		out = append(append(out, section("Fine", "checks and what they found")), fine...)
 	}
 	return out
 }
@@ -165,8 +176,8 @@ func (m *Model) nodeReleases(n *nodeState) []line {
 	return append(out, text(dim, "● active  ○ the one before"))
 }
 
-// nodeChecks is the evidence on a node, the worst first, with mends.
-func (m *Model) nodeChecks(n *nodeState, w int) []line {
+// nodeChecks is the evidence on a node: of what is not fine, the worst first and with mends, and of the rest.
+func (m *Model) nodeChecks(n *nodeState, w int) (wrong, fine []line) {
 	type found struct {
 		check health.Info
 		on    health.Evidence
@@ -180,19 +191,20 @@ func (m *Model) nodeChecks(n *nodeState, w int) []line {
 	slices.SortStableFunc(all, func(a, b found) int {
 		return cmp.Compare(rank(b.on.Verdict), rank(a.on.Verdict))
 	})
-	if len(all) == 0 {
-		return []line{text(dim, "  not checked yet")}
-	}
-	var out []line
-	for _, f := range all {
+	for i, f := range all {
 		v := f.on.Verdict
-		out = append(out, line{{styleOf(v), "  " + glyph(v) + " "}, {strong, fmt.Sprintf("%-16s ", f.check.Name)}, {plain, m.svc.Redact(f.on.Text)},
-			{dim, "  " + m.evidenceAge(f.on.At)}})
-		if mend := cmp.Or(f.on.Mend, f.check.Mend); v != health.OK && mend != "" {
-			out = append(out, indent("      ", wrap(accent, "→ "+mend, max(w-6, 1)))...)
+		l := line{{styleOf(v), "  " + glyph(v) + " "}, {strong, fmt.Sprintf("%-16s ", f.check.Name)}, {plain, m.svc.Redact(f.on.Text)}, {dim, "  " + m.evidenceAge(f.on.At)}}
+		if v == health.OK {
+			fine = append(fine, l)
+			continue
+		}
+		wrong = append(wrong, l)
+		mend := cmp.Or(f.on.Mend, f.check.Mend)
+		if shared := i+1 < len(all) && all[i+1].on.Verdict != health.OK && cmp.Or(all[i+1].on.Mend, all[i+1].check.Mend) == mend; mend != "" && !shared {
+			wrong = append(wrong, indent("      ", wrap(accent, "→ "+mend, max(w-6, 1)))...) // one that many share is shown once
 		}
 	}
-	return out
+	return wrong, fine
 }
 
 // rank orders verdicts from good to bad.
@@ -209,24 +221,40 @@ func (m *Model) evidenceAge(at time.Time) string {
 	return age(m.now, at)
 }
 
-func (m *Model) nodeCron(n *nodeState) []line {
+// nodeCron draws what the node's crontab starts, and says what it should start and does not.
+func (m *Model) nodeCron(n *nodeState, w int) []line {
+	o := m.st.cron
 	if n.reading.CronErr != nil {
 		return []line{text(unsure, "  ? "+m.svc.Redact(n.reading.CronErr.Error()))}
 	}
-	if m.st.cron == nil {
+	if o == nil {
 		return []line{text(dim, "  not read yet")}
 	}
+	here := func(list []cron.Schedule) (out []cron.Schedule) {
+		for _, s := range list {
+			if s.Node == n.node.Name {
+				out = append(out, s)
+			}
+		}
+		return out
+	}
+	want, have := here(o.Schedules), here(o.InForce)
 	var out []line
-	for _, s := range nextStarts(m.st.cron, m.now) {
+	if len(have) > 0 {
+		out = m.timeline([]string{n.node.Name}, m.dayOf(o.InForce, o), w)
+	}
+	for _, s := range nextStarts(o, m.now) {
 		if s.Node == n.node.Name {
 			out = append(out, line{{plain, fmt.Sprintf("  %-16s ", s.Job)}, {strong, s.at.In(m.zone).Format("Mon 15:04 ")}, {dim, until(m.now, s.at)}})
 		}
 	}
-	if len(out) == 0 {
-		return []line{text(dim, "  no jobs run here")}
-	}
-	if n.reading.Cron != nil && len(n.reading.Cron.Managed()) == 0 {
-		out = append(out, text(caution, "  ! not written into the crontab yet: see Cron"))
+	switch {
+	case len(want) == 0:
+		out = append(out, text(dim, "  no jobs run here"))
+	case len(have) == 0:
+		out = append(out, text(caution, "  ! not written into the crontab yet: "+screenKey(screenCron)+" plans it"))
+	case len(have) < len(want):
+		out = append(out, text(caution, fmt.Sprintf("  ! %s not written into the crontab yet: %s plans it", plural(len(want)-len(have), "job"), screenKey(screenCron))))
 	}
 	return out
 }

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
 
 	"github.com/mosparoctl/mosparoctl/ops"
 )
@@ -49,5 +52,21 @@ func TestLeftoversAreAskedForOnce(t *testing.T) {
 	r.m.Update(r.m.lookForLeftovers()())
 	if r.m.dlg != nil {
 		t.Error("a notice of nothing")
+	}
+}
+
+// TestNotesAreTold wants what was known before the screen opened at its bottom and among the events, with its mend.
+func TestNotesAreTold(t *testing.T) {
+	w := newWorld(false)
+	m := New(t.Context(), Services{Deployment: w.d, Reader: w, Planner: w, Now: func() time.Time { return noon }},
+		Options{Notes: []ops.Event{{Kind: ops.Warning, Message: "key /home/eva/id stays locked", Hint: "ssh-add /home/eva/id"}}})
+	m.Update(tea.WindowSizeMsg{Width: 80, Height: 24})
+	if s := m.plainText(); !strings.Contains(s, "─ key /home/eva/id stays locked ─") {
+		t.Errorf("the bottom does not tell it:\n%s", s)
+	}
+	m.now = noon.Add(time.Minute)
+	_ = m.goTo(screenEvents)
+	if s := m.plainText(); !strings.Contains(s, "! key /home/eva/id stays locked") || !strings.Contains(s, "→ ssh-add /home/eva/id") {
+		t.Errorf("the events don't tell it:\n%s", s)
 	}
 }

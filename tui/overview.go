@@ -214,14 +214,16 @@ func (m *Model) comingUp(w int) []line {
 	if o := m.st.cron; o == nil {
 		l = append(l, span{dim, "…"})
 	} else {
+		s, words := cronState(o, m.st.present)
+		if s != good {
+			l = append(l, span{s, words + "   "})
+		}
 		for i, s := range nextStarts(o, m.now) {
-			if i == max(w/26, 1) {
+			more := append(slices.Clip(l), span{plain, s.Job}, span{dim, " " + s.Node + " " + until(m.now, s.at)}, span{plain, "   "})
+			if i > 0 && width(clean(more.String())) > w+3 { // none is shown in part
 				break
 			}
-			l = append(l, span{plain, s.Job}, span{dim, " " + s.Node + " " + until(m.now, s.at) + "   "})
-		}
-		if !o.Proof.OK() {
-			l = append(line{{strong, " Cron   "}, {bad, "✗ starts collide  "}}, l[1:]...)
+			l = more
 		}
 	}
 	out = append(out, l)
@@ -293,10 +295,10 @@ type start struct {
 	at time.Time
 }
 
-// nextStarts lists the next start of every job on every node, the soonest first.
+// nextStarts lists the next start of every job that the crontabs have, the soonest first.
 func nextStarts(o *cron.Overview, now time.Time) []start {
 	var out []start
-	for _, s := range o.Schedules {
+	for _, s := range o.InForce {
 		if at := s.Next(now); !at.IsZero() {
 			out = append(out, start{s.Slot, at})
 		}

@@ -7,7 +7,6 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 
-	"github.com/mosparoctl/mosparoctl/inventory"
 	"github.com/mosparoctl/mosparoctl/ops/balancer"
 	"github.com/mosparoctl/mosparoctl/ops/cron"
 	"github.com/mosparoctl/mosparoctl/ops/health"
@@ -39,6 +38,7 @@ type (
 	}
 	cronMsg struct {
 		overview *cron.Overview
+		present  cron.Proof
 		err      error
 	}
 	metricsMsg struct {
@@ -190,7 +190,14 @@ func (m *Model) layCron() tea.Cmd {
 	d, now := m.svc.Deployment, m.now
 	return func() tea.Msg {
 		o, err := cron.Lay(d, maps.Clone(states), now)
-		return cronMsg{o, err}
+		if err != nil {
+			return cronMsg{err: err}
+		}
+		present := o.Proof
+		if changes(o) {
+			present = cron.Prove(o.InForce, d.Cron.Distance, now, cron.ProofDays)
+		}
+		return cronMsg{o, present, nil}
 	}
 }
 
@@ -203,18 +210,4 @@ func (m *Model) refresh() tea.Cmd {
 		n.asked, n.logs.asked, n.core.asked = time.Time{}, time.Time{}, time.Time{}
 	}
 	return m.poll()
-}
-
-// jobs are the nodes that run at least one job.
-func jobNodes(d *inventory.Deployment, o *cron.Overview) []string {
-	var out []string
-	for _, n := range d.Nodes {
-		for _, s := range o.Schedules {
-			if s.Node == n.Name {
-				out = append(out, n.Name)
-				break
-			}
-		}
-	}
-	return out
 }

@@ -27,7 +27,31 @@ func viewCron(m *Model, w, h int) []line {
 // dayAhead is the length of the timeline.
 const dayAhead = 24 * time.Hour
 
-// cronBody draws the coming day of all nodes on one axis, then what collides, what moves and what comes next.
+// changes reports whether writing the crontabs would change when something starts.
+func changes(o *cron.Overview) bool { return len(o.Moved) > 0 || len(o.InForce) < len(o.Schedules) }
+
+// cronState is how the crontabs are, in a few words.
+func cronState(o *cron.Overview, present cron.Proof) (style, string) {
+	switch {
+	case !o.Proof.OK() || !present.OK():
+		return bad, "✗ starts collide"
+	case len(o.Schedules) == 0:
+		return good, "✓ no jobs"
+	case len(o.InForce) == 0:
+		return caution, "! no crontab is written yet"
+	case changes(o):
+		return caution, "! the crontabs are not as planned"
+	}
+	return good, "✓ as planned"
+}
+
+// dayOf is the coming day of schedules.
+func (m *Model) dayOf(list []cron.Schedule, o *cron.Overview) cron.Timeline {
+	return cron.NewTimeline(list, o.Proof.Promised, m.now.Truncate(time.Hour), dayAhead)
+}
+
+// cronBody draws the coming day of all nodes on one axis: as the crontabs have it and, where writing them would change that, as it would
+// be; what collides, and what comes next.
 func cronBody(m *Model, w int) []line {
 	o := m.st.cron
 	if o == nil {
@@ -36,20 +60,22 @@ func cronBody(m *Model, w int) []line {
 		}
 		return []line{text(dim, " the crontabs are being read")}
 	}
-	distance := o.Proof.Promised
-	from := m.now.Truncate(time.Hour)
-	t := cron.NewTimeline(o.Schedules, distance, from, dayAhead)
-	out := []line{{{strong, " Next 24 hours"}, {dim, fmt.Sprintf("  least distance %s, promised %s", leastDistance(o.Proof), short(distance))}}, nil}
-	out = append(out, m.timeline(o, t, w)...)
-	out = append(out, nil)
+	planned := m.dayOf(o.Schedules, o)
+	next := planned
+	st, words := cronState(o, m.st.present)
+	out := []line{{{strong, " Next 24 hours  "}, {st, words}}}
 	switch {
-	case o.Proof.OK() && len(t.Close) == 0:
-		out = append(out, indent(" ", wrap(good, "✓ "+o.Proof.String(), max(w-2, 1)))...)
+	case !changes(o):
+		out = append(append(out, nil), m.cronDay(planned, o.Proof, w)...)
 	default:
-		out = append(out, indent(" ", wrap(bad, "✗ "+o.Proof.String(), max(w-2, 1)))...)
-		for _, s := range t.Close {
-			out = append(out, line{{bad, " ✗ too close "}, {strong, s.Job}, {plain, " on " + s.Node + " at " + s.At.In(m.zone).Format("15:04")}})
+		if len(o.InForce) > 0 {
+			next = m.dayOf(o.InForce, o)
+			out = append(append(out, nil, section("Now", "as the crontabs have it")), m.cronDay(next, m.st.present, w)...)
 		}
+		out = append(append(out, nil, section("Planned", preview(o))), m.cronDay(planned, o.Proof, w)...)
+	}
+	for _, s := range o.Moved {
+		out = append(out, line{{accent, " ~ "}, {plain, s.Job + " on " + s.Node + " moves from " + m.startOf(o.InForce, s) + " to " + m.startOf(o.Schedules, s)}})
 	}
 	for _, err := range o.Zones {
 		out = append(out, indent(" ", wrap(caution, "! "+m.svc.Redact(err.Error()), max(w-2, 1)))...)
@@ -57,10 +83,83 @@ func cronBody(m *Model, w int) []line {
 	for _, f := range o.Foreign {
 		out = append(out, indent(" ", wrap(caution, "! "+m.svc.Redact(f.String()), max(w-2, 1)))...)
 	}
-	for _, s := range o.Moved {
-		out = append(out, line{{accent, " ~ "}, {plain, s.Job + " on " + s.Node + " would start at another time than now"}})
+	return append(append(out, nil), m.cronStarts(next, len(o.InForce) == 0)...)
+}
+
+// preview says what writing the crontabs would do.
+func preview(o *cron.Overview) string {
+	var parts []string
+	if n := len(o.Schedules) - len(o.InForce); n > 0 {
+		parts = append(parts, plural(n, "job")+" to write")
 	}
-	out = append(out, nil, section("Next starts", "with the time to the start before"))
+	if n := len(o.Moved); n > 0 {
+		parts = append(parts, fmt.Sprintf("%d to move", n))
+	}
+	return strings.Join(parts, ", ") + "; ⏎ shows the crontabs"
+}
+
+// startOf is the next start of a slot in a list, by the clock.
+func (m *Model) startOf(list []cron.Schedule, slot cron.Slot) string {
+	for _, s := range list {
+		if s.Slot == slot {
+			return s.Next(m.now).In(m.zone).Format("Mon 15:04")
+		}
+	}
+	return "?"
+}
+
+// shownPairs bounds the collisions that are named.
+const shownPairs = 6
+
+// cronDay draws a day with the distance that is kept and, by name, what comes too close. A pair that meets again and again is named once.
+func (m *Model) cronDay(t cron.Timeline, p cron.Proof, w int) []line {
+	var names []string
+	for _, n := range m.svc.Deployment.Nodes {
+		if slices.Contains(t.Nodes, n.Name) {
+			names = append(names, n.Name)
+		}
+	}
+	out := m.timeline(names, t, w)
+	if p.OK() && len(t.Pairs) == 0 {
+		return append(out, indent(" ", wrap(good, "✓ "+p.String(), max(w-2, 1)))...)
+	}
+	out = append(out, indent(" ", wrap(bad, "✗ "+p.String(), max(w-2, 1)))...)
+	type pair [2]cron.Slot
+	again := map[pair]int{}
+	var first [][2]cron.Start
+	for _, x := range t.Pairs {
+		k := pair{x[0].Slot, x[1].Slot}
+		if again[k]++; again[k] == 1 {
+			first = append(first, x)
+		}
+	}
+	for i, x := range first {
+		if i == shownPairs && len(first) > shownPairs+1 {
+			out = append(out, text(bad, fmt.Sprintf("   … and %d more pairs", len(first)-i)))
+			break
+		}
+		words := fmt.Sprintf("%s apart", short(x[1].At.Sub(x[0].At)))
+		if x[0].At.Equal(x[1].At) {
+			words = "at once"
+		}
+		l := line{{bad, "   ✗ "}, {strong, x[0].Job}, {plain, " on " + x[0].Node + m.clock(x[0])}, {bad, " and "}, {strong, x[1].Job}, {plain, " on " + x[1].Node + m.clock(x[1])}, {bad, "  " + words}}
+		if n := again[pair{x[0].Slot, x[1].Slot}]; n > 1 {
+			l = append(l, span{dim, fmt.Sprintf(", %d times", n)})
+		}
+		out = append(out, l)
+	}
+	return out
+}
+
+func (m *Model) clock(s cron.Start) string { return s.At.In(m.zone).Format(" 15:04") }
+
+// cronStarts lists the starts of a day with their distances.
+func (m *Model) cronStarts(t cron.Timeline, would bool) []line {
+	head := section("Next starts", "with the time to the start before")
+	if would {
+		head = section("Planned starts", "with the time to the start before")
+	}
+	out := []line{head}
 	var last time.Time
 	for i, s := range t.Starts {
 		if s.At.Before(m.now) {
@@ -71,24 +170,16 @@ func cronBody(m *Model, w int) []line {
 			gap = "+" + short(s.At.Sub(last))
 		}
 		last = s.At
-		st := plain
+		sign, st, gs := " ", plain, dim
 		if slices.Contains(t.Close, s) {
-			st = bad
+			sign, st, gs = "✗", bad, bad
 		}
-		out = append(out, line{{st, "  " + s.At.In(m.zone).Format("Mon 15:04") + "  "}, {dim, fmt.Sprintf("%-7s", gap)}, {strong, " " + fmt.Sprintf("%-16s ", s.Job)}, {st, s.Node}})
-		if len(out) > 400 || i > 300 {
+		out = append(out, line{{st, sign + " " + s.At.In(m.zone).Format("Mon 15:04") + "  "}, {gs, fmt.Sprintf("%-7s", gap)}, {strong, " " + fmt.Sprintf("%-16s ", s.Job)}, {st, s.Node}})
+		if i > 300 {
 			break
 		}
 	}
 	return out
-}
-
-// leastDistance is the least distance of a proof in words.
-func leastDistance(p cron.Proof) string {
-	if p.Least < 0 {
-		return "none owed"
-	}
-	return short(p.Least)
 }
 
 // short is a duration without its zeros: "1h", "10m", "1h30m".
@@ -107,10 +198,9 @@ func short(d time.Duration) string {
 	return s
 }
 
-// timeline draws a row for each node: a letter where a job starts, "+" where several do within a cell, "✗" where they
+// timeline draws a row for each of the nodes: a letter where a job starts, "+" where several do within a cell, "✗" where they
 // are too close.
-func (m *Model) timeline(o *cron.Overview, t cron.Timeline, w int) []line {
-	names := jobNodes(m.svc.Deployment, o)
+func (m *Model) timeline(names []string, t cron.Timeline, w int) []line {
 	nw := 4
 	for _, n := range names {
 		nw = max(nw, width(clean(n)))

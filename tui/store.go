@@ -61,6 +61,7 @@ type store struct {
 	locked   bool
 	schedule source
 	cron     *cron.Overview
+	present  cron.Proof // of what the crontabs start now
 	drift    source
 	drifted  Drift
 	readings int      // of cores, so far

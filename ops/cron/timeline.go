@@ -16,7 +16,8 @@ type Timeline struct {
 	Jobs     []string // in the order of Letters
 	Starts   []Start
 	Distance time.Duration
-	Close    []Start // starts that come closer to another than Distance
+	Close    []Start    // starts that come closer to another than Distance
+	Pairs    [][2]Start // which come too close to which, the earlier first
 }
 
 // NewTimeline collects the starts of the next hours.
@@ -32,12 +33,18 @@ func NewTimeline(schedules []Schedule, distance time.Duration, from time.Time, l
 		}
 	}
 	t.Starts = Simulate(schedules, t.From, t.To)
+	isClose := make([]bool, len(t.Starts))
 	for i, a := range t.Starts {
-		for j, b := range t.Starts {
-			if i != j && b.At.Sub(a.At).Abs() < t.Distance && bound(a.Job, a.Node, a.Heavy, b.Job, b.Node, b.Heavy) {
-				t.Close = append(t.Close, a)
-				break
+		for j := i + 1; j < len(t.Starts) && t.Starts[j].At.Sub(a.At) < t.Distance; j++ {
+			if b := t.Starts[j]; bound(a.Job, a.Node, a.Heavy, b.Job, b.Node, b.Heavy) {
+				t.Pairs = append(t.Pairs, [2]Start{a, b})
+				isClose[i], isClose[j] = true, true
 			}
+		}
+	}
+	for i, s := range t.Starts {
+		if isClose[i] {
+			t.Close = append(t.Close, s)
 		}
 	}
 	return t

@@ -92,6 +92,7 @@ func (x *Terminal) run(argv []string, then string) {
 	x.t.Helper()
 	x.fresh()
 	x.runs++
+	argv = slices.Clone(argv)
 	for i, a := range argv {
 		argv[i] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
 	}
