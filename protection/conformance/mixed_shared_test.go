@@ -33,6 +33,24 @@ func (m *mixed) statistics(t *testing.T, project string) {
 	}
 }
 
+// loadable sees that no column holds what mosparo's classes cannot be made of: null, or an empty text for encrypted data.
+func (m *mixed) loadable(t *testing.T) {
+	t.Helper()
+	for table, columns := range map[string]string{
+		"submission":         "data, matched_rule_items, ignored_fields, verified_fields, general_verifications",
+		"partial_submission": "data, ignored_fields",
+		"detection_result":   "matched_field_rule_items, matched_submission_rules",
+	} {
+		for column := range strings.SplitSeq(columns, ", ") {
+			var all, bad int
+			err := m.db.QueryRowContext(t.Context(), fmt.Sprintf("SELECT COUNT(*), COALESCE(SUM(%s IS NULL OR %[1]s IN ('', 'null')), 0) FROM %s", column, table)).Scan(&all, &bad)
+			if err != nil || all == 0 || bad > 0 {
+				t.Errorf("%s.%s: %d of %d rows cannot be loaded by mosparo, %v", table, column, bad, all, err)
+			}
+		}
+	}
+}
+
 // testMixedCleanup lets either node clean up and sees that the other one honours its schedule, and the lock of a third.
 func testMixedCleanup(t *testing.T) {
 	m := startMixed(t)

@@ -155,6 +155,9 @@ func testMixedReplay(t *testing.T) {
 			m.only, m.route = *only, routes[name](m)
 			m.replay()
 			compare(t, m.recorded, true)
+			if *only == "" {
+				m.loadable(t)
+			}
 		})
 	}
 }

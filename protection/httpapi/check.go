@@ -46,7 +46,7 @@ type formData struct {
 
 // formData decodes the parameter formData. Where PHP fails on the structure, it is refused as invalid.
 func (c *call) formData() (f formData, err error) {
-	text, err := c.text("formData")
+	text, err := c.rawText("formData")
 	if err != nil {
 		return f, err
 	}
@@ -55,11 +55,10 @@ func (c *call) formData() (f formData, err error) {
 		return f, c.refuse(formDataInvalid)
 	}
 	f.fields, f.ignored = v.Get("fields"), php.NewArray()
-	switch list := v.Get("ignoredFields"); list.Kind() {
-	case php.KindNull:
-	case php.KindArray:
+	switch list := v.Get("ignoredFields"); {
+	case list.Kind() == php.KindArray:
 		f.ignored = list.Array()
-	default:
+	case list.Truthy():
 		return f, c.refuse(formDataInvalid)
 	}
 	return f, nil
@@ -88,32 +87,32 @@ func validFields(fields php.Value) bool {
 	return true
 }
 
-// metadata is the parameter metadata, nil if there is none that can be used or the project allows none.
-func (c *call) metadata() (*php.Array, error) {
+// metadata is the parameter metadata, null if there is none that can be used or the project allows none.
+func (c *call) metadata() (php.Value, error) {
 	if !c.project.MetadataAllowed || !c.has("metadata") {
-		return nil, nil
+		return php.Null, nil
 	}
-	text, err := c.text("metadata")
+	text, err := c.rawText("metadata")
 	if err != nil {
-		return nil, err
+		return php.Null, err
 	}
 	v, err := decodeJSON(text)
-	if err != nil || v.Len() == 0 {
-		return nil, nil //nolint:nilerr // mosparo takes what it cannot read for nothing
+	if err != nil || !v.Truthy() {
+		return php.Null, nil //nolint:nilerr // mosparo takes what it cannot read for nothing
 	}
-	return v.Array(), nil
+	return v, nil
 }
 
-// mergeMetadata puts metadata into the data of a submission.
-func mergeMetadata(data *php.Array, metadata *php.Array) {
-	if metadata == nil {
-		return
-	}
+// mergeMetadata puts metadata into the data of a submission. Of what can't be merged the earlier stays; mosparo fails.
+func mergeMetadata(data *php.Array, metadata php.Value) {
 	before, _ := data.Get(protection.GroupMetadata)
-	if before.Kind() == php.KindArray {
-		metadata = php.ReplaceRecursive(before.Array(), metadata)
+	switch {
+	case metadata.IsNull():
+	case !before.Truthy():
+		data.SetString(protection.GroupMetadata, metadata)
+	case before.Kind() == php.KindArray && metadata.Kind() == php.KindArray:
+		data.SetString(protection.GroupMetadata, php.ArrayOf(php.ReplaceRecursive(before.Array(), metadata.Array())))
 	}
-	data.SetString(protection.GroupMetadata, php.ArrayOf(metadata))
 }
 
 // joined is PHP's array_merge of two lists of names.
@@ -159,6 +158,12 @@ func (c *call) storeFormData() (php.Value, error) {
 		return php.Null, err
 	}
 	mergeMetadata(data, metadata)
+	if data.Len() == 0 { // only metadata, which are not allowed; mosparo cannot load a row without data
+		return php.Map(boolPair("result", true)), nil
+	}
+	if data.Len() == 0 { // metadata that may not be kept; PHP cannot read a row without data
+		return php.Map(boolPair("result", true)), nil
+	}
 	partial.Data, partial.IgnoredFields, partial.UpdatedAt = php.ArrayOf(data), php.ArrayOf(ignored), now
 	if err := c.h.o.Store.SavePartial(c.r.Context(), partial); err != nil {
 		return php.Null, err
