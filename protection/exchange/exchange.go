@@ -31,7 +31,7 @@ func notExported(name string) bool { return name == "fontSize" || name == "lineH
 // Export writes a project as JSON.
 func Export(ctx context.Context, s *store.Store, p *protection.Project, now time.Time) (string, error) {
 	project := php.Map(textPair("name", p.Name), textPair("description", p.Description), pair("hosts", php.Strings(p.Hosts...)),
-		pair("status", php.Bool(p.Active)), pair("spamScore", php.Float(p.SpamScore)), textPair("statisticStorageLimit", p.StatisticStorageLimit),
+		pair("status", statusNumber(p.Active)), pair("spamScore", php.Float(p.SpamScore)), textPair("statisticStorageLimit", p.StatisticStorageLimit),
 		pair("silentModeEnabled", php.Bool(p.SilentMode)), pair("spamDataReturned", php.Bool(p.SpamDataReturned)),
 		pair("metadataAllowed", php.Bool(p.MetadataAllowed)), pair("metadataReturned", php.Bool(p.MetadataReturned)),
 		pair("apiDebugMode", php.Bool(p.APIDebugMode)), pair("verificationSimulationMode", php.Bool(p.VerificationSimulationMode)),
@@ -55,7 +55,7 @@ func Export(ctx context.Context, s *store.Store, p *protection.Project, now time
 		return "", err
 	}
 	add("submissionRules", each(submissionRules, func(r protection.SubmissionRule) php.Value {
-		return php.Map(textPair("key", r.Key), pair("enabled", php.Bool(r.Enabled)), pair("configValues", named(r.Settings)), pair("rating", factor(r.Rating)))
+		return php.Map(textPair("key", r.Key), pair("enabled", php.Bool(r.Enabled)), pair("configValues", byName(r.Settings)), pair("rating", php.Float(r.Rating.Effective())))
 	}))
 	rules, err := s.Rules(ctx, p.ID)
 	if err != nil {
@@ -67,8 +67,12 @@ func Export(ctx context.Context, s *store.Store, p *protection.Project, now time
 		return "", err
 	}
 	add("rulePackages", each(packages, func(k protection.RulePackage) php.Value {
-		return php.Map(textPair("uuid", k.UUID), textPair("name", k.Name), pair("type", php.Int(int64(k.Type))), textPair("source", k.Source),
-			pair("status", php.Bool(k.Active)), pair("spamRatingFactor", factor(k.Factor)))
+		source := php.Null
+		if k.Source != "" {
+			source = php.String(k.Source)
+		}
+		return php.Map(textPair("uuid", k.UUID), textPair("name", k.Name), pair("type", php.Int(int64(k.Type))), pair("source", source),
+			pair("status", php.Bool(k.Active)), pair("spamRatingFactor", php.Float(k.Factor.Effective())))
 	}))
 	return php.EncodeJSON(php.Map(textPair("specificationsVersion", strconv.Itoa(Version)+".0"), textPair("exportedAt", now.Format(time.RFC3339)),
 		pair("project", project)), php.PreserveZeroFraction)
@@ -82,11 +86,12 @@ func each[T any](list []T, f func(T) php.Value) []php.Value {
 	return out
 }
 
-func factor(f protection.Factor) php.Value {
-	if !f.Set {
-		return php.Null
+// statusNumber is the status of a project, which is an integer in the format, where that of rules and packages is a boolean.
+func statusNumber(active bool) php.Value {
+	if active {
+		return php.Int(1)
 	}
-	return php.Float(f.Value)
+	return php.Int(0)
 }
 
 // effective lists settings by name and value: what is stored, else the default.
@@ -108,6 +113,15 @@ func named(s protection.Settings) php.Value {
 	out := php.NewArray()
 	for _, name := range slices.Sorted(maps.Keys(s)) {
 		out.Append(php.Map(textPair("name", name), pair("value", s[name])))
+	}
+	return php.ArrayOf(out)
+}
+
+// byName is the form of the settings of submission rules: an object.
+func byName(s protection.Settings) php.Value {
+	out := php.NewArray()
+	for _, name := range slices.Sorted(maps.Keys(s)) {
+		out.SetString(name, s[name])
 	}
 	return php.ArrayOf(out)
 }
@@ -253,9 +267,16 @@ func Typed(v, def php.Value) php.Value {
 // Same reports whether a value is the default.
 func Same(v, def php.Value) bool { return Typed(v, def).Identical(def) }
 
+// settingsOf reads a list of names and values, or an object of values by name.
 func settingsOf(list php.Value) protection.Settings {
 	out := protection.Settings{}
-	for e := range list.Array().Values() {
+	for k, e := range list.Array().All() {
+		if !list.Array().IsList() {
+			if !e.IsNull() {
+				out[k.String()] = e
+			}
+			continue
+		}
 		if name := str(e, "name"); name != "" && !e.Get("value").IsNull() {
 			out[name] = e.Get("value")
 		}

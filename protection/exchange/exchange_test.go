@@ -75,8 +75,46 @@ func TestRoundTrip(t *testing.T) {
 	if diff := cmp.Diff(exports[0], exports[1]); diff != "" {
 		t.Error(diff)
 	}
+	if n := in.SubmissionRules[0].Settings.Int("numberOfMatchingFields", 3); n != 2 {
+		t.Errorf("%d matching fields", n)
+	}
 	if in.Rules[0].Items[0].Rating.Value != 2.5 || in.Guidelines[0].Subnets[0] != "10.0.0.0/8" || in.Project.Settings["boxRadius"].Intval() != 4 {
 		t.Errorf("%+v", in)
+	}
+}
+
+// TestTypes has the members whose types mosparo's JSON schema prescribes, and refuses a file for.
+func TestTypes(t *testing.T) {
+	s, in := openStore(t), sample(t)
+	in.Project.UUID, in.Project.PublicKey, in.Project.PrivateKey = protection.NewUUID(), sign.NewToken(), sign.NewToken()
+	in.Packages = append(in.Packages, protection.RulePackage{UUID: protection.NewUUID(), Name: "api", Type: protection.PackageAPI, Active: true})
+	in.SubmissionRules[0].Rating = protection.Factor{}
+	if err := in.Create(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	text, err := Export(t.Context(), s, &in.Project, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := php.DecodeJSON(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := v.Get("project")
+	if n, ok := p.Get("status").Int(); !ok || n != 1 {
+		t.Errorf("status: %+v", p.Get("status"))
+	}
+	last := php.Null
+	for k := range p.Get("rulePackages").Array().Values() {
+		last = k
+	}
+	if f, ok := last.Get("spamRatingFactor").Float(); !ok || f != 1 || !last.Get("source").IsNull() {
+		t.Errorf("package: %s", text)
+	}
+	for r := range p.Get("submissionRules").Array().Values() {
+		if f, ok := r.Get("rating").Float(); !ok || f != 1 || r.Get("configValues").Get("numberOfMatchingFields").Intval() != 2 {
+			t.Errorf("submission rule: %s", text)
+		}
 	}
 }
 

@@ -364,7 +364,7 @@ func TestForeignItems(t *testing.T) {
 
 func TestRandomValues(t *testing.T) {
 	check := func(settings protection.Settings, fields string) *Result {
-		set := &protection.RuleSet{SubmissionRules: []protection.SubmissionRule{{Key: RandomValuesKey, Enabled: true, Settings: settings}}}
+		set := &protection.RuleSet{SubmissionRules: []protection.SubmissionRule{{Key: RandomValuesKey, Enabled: true, Rating: protection.NewFactor(20), Settings: settings}}}
 		return Compile(set, SQLite).Check(phpValue(t, `{"formData":[`+fields+`]}`))
 	}
 	field := func(path, value string) string {
@@ -397,6 +397,10 @@ func TestRandomValues(t *testing.T) {
 		if r := check(c.settings, c.fields); r.Score != c.want {
 			t.Errorf("%s: %v", c.fields, r.Score)
 		}
+	}
+	set := &protection.RuleSet{SubmissionRules: []protection.SubmissionRule{{Key: RandomValuesKey, Enabled: true, Settings: long}}}
+	if r := Compile(set, SQLite).Check(phpValue(t, `{"formData":[`+field("input[text].a", "qwErtyuiopasdfgh")+`]}`)); r.Random == nil || r.Score != 0 {
+		t.Errorf("a rule without a rating: %+v", r)
 	}
 	r := check(textarea, field("textarea.a", "x qwErtyuiopasdfgh y"))
 	got, err := php.EncodeJSON(r.Detection().SubmissionRules, php.PreserveZeroFraction)

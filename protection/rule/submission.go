@@ -10,9 +10,6 @@ import (
 // RandomValuesKey is the key of the only submission rule that mosparo 1.5 has.
 const RandomValuesKey = "random-values"
 
-// defaultRandomRating is the rating of the rule when none is stored.
-const defaultRandomRating = 20
-
 const (
 	lowerLetters = "abcdefghijklmnopqrstuvwxyz"
 	upperLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -34,10 +31,7 @@ func (m *Matcher) checkSubmission(fields []protection.FormField, r *Result) {
 		if int64(len(found.Paths)) < rule.Settings.Int("numberOfMatchingFields", 3) {
 			continue
 		}
-		found.Rating = defaultRandomRating
-		if rule.Rating.Set {
-			found.Rating = finite(rule.Rating.Value)
-		}
+		found.Rating = finite(rule.Rating.Value) // one that is not set adds nothing
 		r.Random = found
 		r.Score += found.Rating
 	}
