@@ -80,7 +80,7 @@ func (s *source) reload() (bool, error) {
 func (r *Reader) Active() bool { return r.asn.db.Load() != nil || r.country.db.Load() != nil }
 
 // Lookup returns what is known about an address; unknown parts are zero. Text that is no address is not known. The error
-// is for a damaged file.
+// is for a damaged file; what the other one says comes with it.
 func (r *Reader) Lookup(ip string) (protection.Localization, error) {
 	var found protection.Localization
 	addr, err := netip.ParseAddr(ip)
@@ -97,10 +97,10 @@ func (r *Reader) Lookup(ip string) (protection.Localization, error) {
 			ISOCode string `maxminddb:"iso_code"`
 		} `maxminddb:"country"`
 	}
-	if err := errors.Join(r.asn.lookup(addr, &network), r.country.lookup(addr, &place)); err != nil {
-		return found, fmt.Errorf("look up %s: %w", addr, err)
+	if err = errors.Join(r.asn.lookup(addr, &network), r.country.lookup(addr, &place)); err != nil {
+		err = fmt.Errorf("look up %s: %w", addr, err)
 	}
-	return protection.Localization{ASNumber: int64(network.Number), ASOrganization: network.Organization, Country: place.Country.ISOCode}, nil
+	return protection.Localization{ASNumber: int64(network.Number), ASOrganization: network.Organization, Country: place.Country.ISOCode}, err
 }
 
 func (s *source) lookup(addr netip.Addr, into any) error {

@@ -1,6 +1,7 @@
 package geoip_test
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"sync"
@@ -45,6 +46,30 @@ func TestLookup(t *testing.T) {
 	}
 	if changed, err := r.Reload(); changed || err != nil {
 		t.Error("reloaded an unchanged file", err)
+	}
+}
+
+// TestDamaged has a file whose records cannot be read; what the other one says counts all the same.
+func TestDamaged(t *testing.T) {
+	asn, country := filepath.Join(t.TempDir(), "asn.mmdb"), filepath.Join(t.TempDir(), "country.mmdb")
+	geoiptest.WriteASN(t, asn, map[string]uint32{"203.0.113.0/24": 64500})
+	geoiptest.WriteCountry(t, country, map[string]string{"203.0.113.0/24": "DE"})
+	data, err := os.ReadFile(asn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if at := bytes.Index(data, []byte("AS64500")); at > 0 {
+		data[at-1] = 0xe1 // no text any more, but a map
+	}
+	if err := os.WriteFile(asn, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := geoip.New(asn, country)
+	if _, err := r.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := r.Lookup("203.0.113.9"); err == nil || l.Country != "DE" {
+		t.Errorf("%+v, %v", l, err)
 	}
 }
 
