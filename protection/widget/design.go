@@ -77,16 +77,16 @@ func pixels(n int64) php.Value {
 func NewDesign(s protection.Settings) *Design {
 	d := &Design{mode: s.Text("designMode", ModeSimple), values: defaultDesign()}
 	switch d.mode {
-	case ModeAdvanced:
+	case ModeSimple:
+		d.simple(s)
+	case ModeInvisible:
+		d.invisible(s)
+	default: // a mode that is not known is as good as this one
+		d.mode = ModeAdvanced
 		for key := range defaultDesign().All() {
 			d.take(s, key.String())
 		}
 		return d
-	case ModeInvisible:
-		d.invisible(s)
-	default:
-		d.mode = ModeSimple
-		d.simple(s)
 	}
 	size := sizes()[d.text("boxSize")]
 	d.values.SetString("boxRadius", php.Int(size["border-radius"]))
@@ -127,8 +127,8 @@ func (d *Design) simple(s protection.Settings) {
 	d.put(success, "colorSuccessBorder", "colorSuccessCheckbox", "colorSuccessText")
 	d.put(failure, "colorFailureBorder", "colorFailureCheckbox", "colorFailureText", "colorFailureTextError")
 	d.put("transparent", "colorShadow", "colorSuccessShadow", "colorFailureShadow")
-	if rgb, ok := strings.CutPrefix(background, "rgb("); ok {
-		background = "rgba(" + strings.TrimSuffix(rgb, ")") + ", 0.8)"
+	if strings.HasPrefix(background, "rgb(") {
+		background = strings.NewReplacer("rgb(", "rgba(", ")", ", 0.8)").Replace(background)
 	}
 	d.put(background, "colorLoaderBackground")
 }

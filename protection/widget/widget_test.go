@@ -39,6 +39,8 @@ func TestDesignHash(t *testing.T) {
 		{"large", settings("designMode", "simple", "boxSize", "large"), "d8818a52434e41d41bef436052c2291a029b062ed579634b84db4e14796525ea"},
 		{"advanced", settings("designMode", "advanced"), "ecc855e82829a66c0859500d79ed86f58101aff8245d234f6969b94d3bdfeb6a"},
 		{"advanced with a radius", radius, "6cf246aba77b5fc7ea6c755ca6f1da58a90cd13e73cbf11ce5a0d3d11b5aba06"},
+		{"another mode", settings("designMode", "other"), "ecc855e82829a66c0859500d79ed86f58101aff8245d234f6969b94d3bdfeb6a"},
+		{"a strange colour", settings("colorWebsiteBackground", "rgb(1, 2, 3)) x"), "575a8e29993d8084cc3bd851a29d8a448891c446c4859dab7377076578c94856"},
 		{"invisible", settings("designMode", "invisible-simple"), "0acedcef535e311f809c1e80ed1038cae0a5069f8fecec82123752f755e07f48"},
 		{"invisible without logo", noLogo, "4997c34e10a998a22507fda4a0cc4e938dc7214e52742686ddc92ad2115a00b2"},
 	} {
