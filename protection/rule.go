@@ -68,6 +68,7 @@ type Rule struct {
 	UpdatedAt   time.Time // only of a rule of a package
 	Items       []RuleItem
 
+	NoDescription bool  // a rule of a package whose description is not even empty, which only its list tells apart
 	NumberOfItems int64 // as stored with a rule of a package, -1 if it was not counted
 }
 

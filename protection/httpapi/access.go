@@ -89,21 +89,34 @@ func (c *call) backend() error {
 		return err
 	}
 	c.debug = c.project.APIDebugMode
-	data := c.signedData()
-	expected, err := sign.Request(c.project.PrivateKey, c.r.URL.Path, data)
-	if err == nil && sign.Equal(expected, signature) {
+	data, path := c.signedData(), routePath(c.r.URL.Path)
+	expected, err := sign.Request(c.project.PrivateKey, path, data)
+	if err == nil && !c.slash && sign.Equal(expected, signature) { // mosparo expects something else from who is to be redirected
 		return nil
 	}
 	reply := refuse(http.StatusBadRequest, "Request invalid.")
 	if c.debug {
 		payload := ""
 		if text, err := sign.JSON(data); err == nil {
-			payload = c.r.URL.Path + text
+			payload = path + text
 		}
 		with(reply.value, pair("debugInformation", php.Map(textPair("reason", "hmac_hash_invalid"), textPair("expectedHmacHash", expected),
 			textPair("receivedHmacHash", strings.ToValidUTF8(signature, "\uFFFD")), textPair("payload", payload))))
 	}
 	return reply
+}
+
+// routePath is a decoded path as the framework writes it into a URL.
+func routePath(path string) string {
+	var b strings.Builder
+	for _, c := range []byte(path) {
+		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-_.~/@:;,=+!*|", c) >= 0 {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
 }
 
 // signedData is what a backend client signs beside the path: the parameters of the query, some of them as numbers, then

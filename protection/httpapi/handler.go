@@ -37,6 +37,8 @@ type Projects interface {
 	ByPublicKey(ctx context.Context, key string) (*Project, error)
 	ByUUID(ctx context.Context, uuid string) (*Project, error)
 	Matcher(ctx context.Context, projectID int64) (*rule.Matcher, error)
+	// Refresh looks for changes of rules now, so that the next check knows them.
+	Refresh(ctx context.Context) error
 }
 
 // Health is the state of what the server depends on. Each field is nil if all is well.
@@ -125,6 +127,7 @@ type call struct {
 	trusted  bool   // the peer's X-Forwarded headers are believed
 	project  *Project
 	debug    bool // the project shows debugInformation
+	slash    bool // the path ends with a slash too many
 	stateful bool // replies carry the cache headers of a route with a session
 }
 
@@ -188,9 +191,14 @@ func (c *call) serve() {
 	defer release()
 	path := c.r.URL.Path
 	switch {
+	case !validHost(c.r, c.trusted):
+		c.fail(exception{status: http.StatusBadRequest})
 	case strings.HasPrefix(path, "/api/"):
 		c.api(path)
-	case c.h.o.Resources != nil && (strings.HasPrefix(path, "/resources/") || strings.HasPrefix(path, "/build/")):
+	case c.h.o.Resources != nil && strings.HasPrefix(path, "/build/"):
+		c.route = "resources"
+		c.asset(path)
+	case c.h.o.Resources != nil && strings.HasPrefix(path, "/resources/"):
 		c.route = "resources"
 		c.resource(path)
 	case c.h.o.WebCron != nil && path == "/cron-jobs/execute":
@@ -212,23 +220,29 @@ func ClientIP(ctx context.Context) string {
 }
 
 func (c *call) api(path string) {
-	if path == healthPath || path == healthPath+"/" {
+	path, c.slash = withoutSlashes(path)
+	if path == healthPath {
 		c.route = "health"
-		c.health(path)
+		c.health(c.slash)
 		return
 	}
 	found, ok := c.find(path)
-	if !ok {
+	if !ok || c.slash && (!reads(c.r.Method) || !found.allows(c.r.Method)) {
 		c.fail(noRoute{})
 		return
 	}
-	c.route, c.stateful = found.name, true
-	if found.method != "" && c.r.Method != found.method && !(found.method == http.MethodGet && c.r.Method == http.MethodHead) {
-		c.stateful = false
+	c.route = found.name
+	if !found.allows(c.r.Method) {
 		c.fail(exception{status: http.StatusMethodNotAllowed, allow: found.method})
 		return
 	}
+	c.stateful = true
 	err := found.access(c)
+	if err == nil && c.slash {
+		c.setCacheHeaders(true)
+		c.redirect(http.StatusMovedPermanently, c.absolute(path)+c.queryString())
+		return
+	}
 	if err == nil && c.preflight() {
 		return
 	}
@@ -243,6 +257,20 @@ func (c *call) api(path string) {
 	default:
 		c.json(http.StatusOK, v)
 	}
+}
+
+// withoutSlashes is a path without the slashes at its end, and whether it had any.
+func withoutSlashes(path string) (string, bool) {
+	trimmed := strings.TrimRight(path, "/")
+	return trimmed, trimmed != path
+}
+
+// reads reports whether a method only asks for something.
+func reads(method string) bool { return method == http.MethodGet || method == http.MethodHead }
+
+// allows reports whether a route takes a method.
+func (r route) allows(method string) bool {
+	return r.method == "" || method == r.method || r.method == http.MethodGet && method == http.MethodHead
 }
 
 // find is the route of a path.

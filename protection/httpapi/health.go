@@ -13,23 +13,20 @@ const healthPath = "/api/v1/health/check"
 // health answers the load balancer. A node that cannot serve says so with 500, one that starts or is about to end with 503. A cache
 // that is down does not stop a node from serving: the status stays 200, so that a dead cache does not take all nodes out
 // at once, but the node does not call itself healthy.
-func (c *call) health(path string) {
+func (c *call) health(slash bool) {
 	if list := c.h.o.HealthAllow; strings.TrimSpace(list) != "" && !security.Listed(list, c.ip) {
 		c.fail(noRoute{})
 		return
 	}
-	if c.r.Method != http.MethodGet && c.r.Method != http.MethodHead {
-		c.fail(exception{status: http.StatusMethodNotAllowed, allow: http.MethodGet})
+	switch {
+	case slash && !reads(c.r.Method):
+		c.fail(noRoute{})
 		return
-	}
-	if path != healthPath {
-		to := c.absolute(healthPath)
-		h := c.w.Header()
-		for _, name := range []string{"X-Content-Type-Options", "X-Frame-Options", "Content-Security-Policy", "X-Content-Security-Policy"} {
-			h.Del(name)
-		}
-		h.Set("Location", to)
-		c.write(http.StatusMovedPermanently, "text/html; charset=utf-8", []byte("<!DOCTYPE html>\n<html><head><meta charset=\"UTF-8\"><title>Moved</title></head></html>\n"))
+	case slash:
+		c.redirect(http.StatusMovedPermanently, c.absolute(healthPath)+c.queryString())
+		return
+	case !reads(c.r.Method):
+		c.fail(exception{status: http.StatusMethodNotAllowed, allow: http.MethodGet})
 		return
 	}
 	status, healthy, database, problem := http.StatusOK, php.Bool(true), "connected", php.Null

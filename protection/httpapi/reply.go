@@ -73,6 +73,9 @@ func with(v php.Value, pairs ...php.Pair) {
 const contentPolicy = "default-src 'none'; base-uri 'self'; block-all-mixed-content; connect-src 'self'; font-src 'self'; form-action 'self'; " +
 	"frame-ancestors 'self'; img-src 'self'; script-src 'self'; style-src 'self'"
 
+// framing are the headers that say what a page may load and who may show it.
+var framing = [...]string{"X-Frame-Options", "Content-Security-Policy", "X-Content-Security-Policy"}
+
 func setSecurityHeaders(h http.Header) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer, strict-origin-when-cross-origin")
@@ -116,17 +119,18 @@ func (c *call) write(status int, contentType string, body []byte) {
 
 // problem writes the framework's page for an exception: a problem document for who prefers JSON, else HTML.
 func (c *call) problem(status int) {
+	c.w.Header().Set("Vary", "Accept")
 	if !prefersJSON(c.r.Header.Get("Accept")) {
+		c.setCacheHeaders(c.stateful)
 		c.page(status)
 		return
 	}
-	c.w.Header().Set("Vary", "Accept")
 	c.json(status, php.Map(textPair("type", "https://tools.ietf.org/html/rfc2616#section-10"), textPair("title", "An error occurred"),
 		intPair("status", int64(status)), textPair("detail", http.StatusText(status))))
 }
 
+// page writes an HTML page for an error.
 func (c *call) page(status int) {
-	c.setCacheHeaders(true)
 	text := html.EscapeString(http.StatusText(status))
 	c.write(status, "text/html; charset=UTF-8", []byte("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"UTF-8\"><title>"+text+
 		"</title></head><body><h1>"+strconv.Itoa(status)+" "+text+"</h1></body></html>\n"))
@@ -135,6 +139,7 @@ func (c *call) page(status int) {
 // plainError writes an error that mosparo itself makes JSON of, for clients that accept exactly that.
 func (c *call) plainError(status int, message string) {
 	if c.r.Header.Get("Accept") != "application/json" {
+		c.setCacheHeaders(true)
 		c.page(status)
 		return
 	}
@@ -150,14 +155,38 @@ func (c *call) noRouteFound() {
 	c.plainError(http.StatusNotFound, strings.ToValidUTF8(message, "\uFFFD"))
 }
 
-// absolute is the URL of a path on this server, as the client sees it.
-func (c *call) absolute(path string) string {
-	return BaseURL(c.r, c.trusted) + path
+// redirect sends the client elsewhere. The framework gives such replies fewer headers.
+func (c *call) redirect(status int, to string) {
+	h := c.w.Header()
+	h.Del("X-Content-Type-Options")
+	for _, name := range framing {
+		h.Del(name)
+	}
+	h.Set("Location", to)
+	c.write(status, "text/html; charset=utf-8", []byte("<!DOCTYPE html>\n<html><head><meta charset=\"UTF-8\"><title>Moved</title></head></html>\n"))
 }
 
-// BaseURL is scheme and host of this server as the client of r sees them; trusted says whether X-Forwarded headers count.
+// queryString is the query of the request with its question mark, empty if there is none.
+func (c *call) queryString() string {
+	if c.r.URL.RawQuery == "" {
+		return ""
+	}
+	return "?" + c.r.URL.RawQuery
+}
+
+// absolute is the URL of a path on this server, as the client sees it.
+func (c *call) absolute(path string) string {
+	prefix := ""
+	if c.trusted {
+		prefix = strings.TrimRight(first(c.r.Header.Get("X-Forwarded-Prefix")), "/")
+	}
+	return BaseURL(c.r, c.trusted) + prefix + path
+}
+
+// BaseURL is scheme and host of this server as the client of r sees them, without the scheme's own port; trusted says whether
+// X-Forwarded headers count.
 func BaseURL(r *http.Request, trusted bool) string {
-	scheme, host := "http", r.Host
+	scheme, host := "http", hostOf(r, trusted)
 	if r.TLS != nil {
 		scheme = "https"
 	}
@@ -167,14 +196,38 @@ func BaseURL(r *http.Request, trusted bool) string {
 		} else if p != "" {
 			scheme = "http"
 		}
-		if f := first(r.Header.Get("X-Forwarded-Host")); f != "" {
-			host = f
-		}
 	}
-	if u, err := url.Parse(scheme + "://" + host); err != nil || u.Host != host {
-		host = "localhost"
+	host = strings.ToLower(host)
+	u, err := url.Parse(scheme + "://" + host)
+	if err != nil || u.Host != host {
+		return scheme + "://localhost"
+	}
+	if port := u.Port(); port == "80" && scheme == "http" || port == "443" && scheme == "https" {
+		host = strings.TrimSuffix(host, ":"+port)
 	}
 	return scheme + "://" + host
+}
+
+// hostOf is the host, with its port, that the client of r asked for.
+func hostOf(r *http.Request, trusted bool) string {
+	if trusted {
+		if f := first(r.Header.Get("X-Forwarded-Host")); f != "" {
+			return f
+		}
+	}
+	return r.Host
+}
+
+// validHost reports whether the host of a request can be one. The framework refuses a request that it would have to quote.
+func validHost(r *http.Request, trusted bool) bool {
+	for i, c := range hostOf(r, trusted) {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.ContainsRune("-_.:]", c), c == '[' && i == 0:
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 func first(list string) string {

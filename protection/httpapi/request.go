@@ -89,29 +89,27 @@ func (c *call) tooLarge() error {
 	return exception{status: http.StatusRequestEntityTooLarge}
 }
 
+const formType = "application/x-www-form-urlencoded"
+
 // decode turns a body into parameters as PHP and mosparo's JSON decoding do.
 func (c *call) decode(raw []byte) error {
-	kind, params, err := mime.ParseMediaType(c.r.Header.Get("Content-Type"))
-	if err != nil && kind == "" {
-		kind, _, _ = strings.Cut(c.r.Header.Get("Content-Type"), ";")
-		kind = strings.ToLower(strings.TrimSpace(kind))
+	header := c.r.Header.Get("Content-Type")
+	if c.r.Method == http.MethodPost {
+		// PHP itself reads these, whatever their case.
+		switch kind, _, _ := strings.Cut(strings.NewReplacer(",", ";", " ", ";").Replace(header), ";"); strings.ToLower(kind) {
+		case formType:
+			c.body = php.ParseForm(string(raw))
+		case "multipart/form-data":
+			_, params, _ := mime.ParseMediaType(header)
+			// What broke off is what PHP takes for no parameters at all.
+			if a, err := php.ParseMultipart(bytes.NewReader(raw), params["boundary"]); err == nil {
+				c.body = a
+			}
+		}
 	}
-	switch kind {
-	case "application/x-www-form-urlencoded":
-		switch c.r.Method {
-		case http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
-		default:
-			return nil
-		}
-		c.body = php.ParseForm(string(raw))
-	case "multipart/form-data":
-		if c.r.Method != http.MethodPost {
-			return nil
-		}
-		// What broke off is what PHP takes for no parameters at all.
-		if a, err := php.ParseMultipart(bytes.NewReader(raw), params["boundary"]); err == nil {
-			c.body = a
-		}
+	// The rest is read by the framework, which compares exactly.
+	kind, _, _ := strings.Cut(header, ";")
+	switch strings.TrimSpace(kind) {
 	case "application/json", "application/x-json", "application/ld+json":
 		text := string(raw)
 		if text == "" || text == "0" {
@@ -123,6 +121,13 @@ func (c *call) decode(raw []byte) error {
 		}
 		if v.Kind() == php.KindArray {
 			c.body = v.Array()
+		}
+	default:
+		switch c.r.Method {
+		case http.MethodPut, http.MethodPatch, http.MethodDelete:
+			if strings.HasPrefix(header, formType) {
+				c.body = php.ParseForm(string(raw))
+			}
 		}
 	}
 	return nil
@@ -160,12 +165,18 @@ func (c *call) has(name string) bool { return c.body.Has(name) }
 // text is a scalar parameter of the body: null and a missing one are "", numbers and booleans are written as PHP writes
 // them. Bytes that are no UTF-8 are replaced, since the database would refuse them. An array is a 400.
 func (c *call) text(name string) (string, error) {
+	s, err := c.rawText(name)
+	return strings.ToValidUTF8(s, "\uFFFD"), err
+}
+
+// rawText is text with the bytes as they were sent, for what is decoded further.
+func (c *call) rawText(name string) (string, error) {
 	v, _ := c.body.Get(name)
 	s, ok := v.Text()
 	if !ok {
 		return "", exception{status: http.StatusBadRequest}
 	}
-	return strings.ToValidUTF8(s, "\uFFFD"), nil
+	return s, nil
 }
 
 // texts reads several parameters into their places.

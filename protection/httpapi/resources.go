@@ -22,55 +22,85 @@ type Resources struct {
 	Cache    cache.Cache // shared with PHP nodes, nil: style sheets are made anew
 }
 
-// resource answers /build/ and /resources/.
-func (c *call) resource(path string) {
-	res := c.h.o.Resources
-	if c.r.Method != http.MethodGet && c.r.Method != http.MethodHead {
+// asset answers /build/, as a web server does for files.
+func (c *call) asset(path string) {
+	if !reads(c.r.Method) {
 		c.fail(noRoute{})
 		return
 	}
 	h := c.w.Header()
-	h.Del("Content-Security-Policy")
-	h.Del("X-Content-Security-Policy")
-	h.Del("X-Frame-Options")
+	for _, name := range framing {
+		h.Del(name)
+	}
 	switch path {
 	case widget.ScriptPath:
 		h.Set("Cache-Control", "max-age=3600, public")
-		c.shared("text/javascript; charset=UTF-8", res.Assets.Script)
-		return
+		c.shared("text/javascript; charset=UTF-8", c.h.o.Resources.Assets.Script)
 	case widget.StylePath:
 		h.Set("Cache-Control", "max-age=3600, public")
-		c.shared("text/css; charset=UTF-8", res.Assets.Style)
+		c.shared("text/css; charset=UTF-8", c.h.o.Resources.Assets.Style)
+	default:
+		c.notFoundText()
+	}
+}
+
+// resource answers /resources/, for any method.
+func (c *call) resource(path string) {
+	path, c.slash = withoutSlashes(path)
+	f, ok := parseResource(path)
+	switch {
+	case !ok || c.slash && !reads(c.r.Method):
+		c.fail(noRoute{})
 		return
-	case widget.LogoPath:
-		h.Set("Cache-Control", yearLong)
-		h.Set("Content-Disposition", "inline; filename=logo.svg")
+	case c.slash:
+		if f.address {
+			c.setCacheHeaders(true)
+		}
+		c.redirect(http.StatusMovedPermanently, c.absolute(path)+c.queryString())
+		return
+	case f.logo:
+		c.w.Header().Set("Cache-Control", yearLong)
+		c.w.Header().Set("Content-Disposition", "inline; filename=logo.svg")
 		c.shared("image/svg+xml", widget.Logo(c.r.URL.Query().Get("fc") == "1", c.r.URL.Query().Get("pcs") == "d"))
 		return
 	}
-	rest, ok := strings.CutPrefix(path, "/resources/")
-	if !ok {
-		c.notFoundText()
-		return
-	}
-	uuid, file, deep := strings.Cut(rest, "/")
-	if !deep {
-		uuid, ok = strings.CutSuffix(uuid, ".css")
-	}
-	hash, style := strings.CutSuffix(file, ".css")
-	if !ok || deep && !style && file != "url" {
-		c.notFoundText()
-		return
-	}
-	p, err := res.Projects.ByUUID(c.r.Context(), uuid)
+	p, err := c.h.o.Resources.Projects.ByUUID(c.r.Context(), f.uuid)
 	switch {
 	case protection.Is(err, protection.CodeNotFound):
 		c.notFoundText()
 	case err != nil:
 		c.fail(err)
 	default:
-		c.projectStyle(p, hash, deep && style, file == "url")
+		c.projectStyle(p, f)
 	}
+}
+
+// resourceFile is what a path below /resources/ names.
+type resourceFile struct {
+	logo    bool
+	uuid    string // of a project, whose style sheet is meant
+	hash    string // of the style sheet, empty: the current one
+	address bool   // not the style sheet, but where it is
+}
+
+func parseResource(path string) (f resourceFile, ok bool) {
+	if path == widget.LogoPath {
+		return resourceFile{logo: true}, true
+	}
+	rest, ok := strings.CutPrefix(path, "/resources/")
+	if !ok {
+		return f, false
+	}
+	uuid, file, deep := strings.Cut(rest, "/")
+	if !deep {
+		f.uuid, ok = strings.CutSuffix(uuid, ".css")
+		return f, ok && f.uuid != ""
+	}
+	f.uuid, f.address = uuid, file == "url"
+	if !f.address {
+		f.hash, ok = strings.CutSuffix(file, ".css")
+	}
+	return f, ok && uuid != "" && (f.address || f.hash != "" && !strings.Contains(f.hash, "/"))
 }
 
 func (c *call) shared(contentType, content string) {
@@ -85,20 +115,19 @@ func (c *call) notFoundText() {
 
 // projectStyle answers for the style sheet of a project: the sheet itself under its hash, its address as text, or a
 // redirect to it.
-func (c *call) projectStyle(p *Project, hash string, wanted, address bool) {
+func (c *call) projectStyle(p *Project, f resourceFile) {
 	design := widget.NewDesign(p.Settings)
 	to := c.absolute("/resources/" + p.UUID + "/" + design.Hash() + ".css")
 	switch {
-	case address:
+	case f.address:
 		c.setCacheHeaders(true)
 		c.write(http.StatusOK, "text/html; charset=UTF-8", []byte(to))
-	case wanted && hash == design.Hash():
+	case f.hash == design.Hash():
 		c.w.Header().Set("Cache-Control", yearLong)
 		c.shared("text/css; charset=UTF-8", c.style(p, design))
 	default:
 		c.w.Header().Set("Cache-Control", "no-cache, public")
-		c.w.Header().Set("Location", to)
-		c.write(http.StatusTemporaryRedirect, "text/html; charset=UTF-8", nil)
+		c.redirect(http.StatusTemporaryRedirect, to)
 	}
 }
 

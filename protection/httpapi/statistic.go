@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -45,7 +46,7 @@ func (c *call) statisticStart() (time.Time, error) {
 	if v, ok := c.query.Get("startDate"); ok && !v.IsNull() {
 		text, ok := v.Text()
 		if !ok {
-			return now, exception{status: 400}
+			return now, exception{status: http.StatusBadRequest}
 		}
 		start, ok := parseDate(text, now)
 		switch {
@@ -61,6 +62,8 @@ func (c *call) statisticStart() (time.Time, error) {
 		return time.Time{}, nil
 	}
 	switch n := v.Intval(); {
+	case v.Kind() == php.KindArray:
+		return now, exception{status: http.StatusBadRequest}
 	case n == 0:
 		return now, c.refuse("Invalid range.")
 	case n < 0:

@@ -50,7 +50,6 @@ type verification struct {
 	token    *protection.SubmitToken
 	sub      *protection.Submission
 	received php.Value // hashes of what the website received
-	given    string    // signature of the validation token
 	data     *php.Array
 	changed  bool // data has to be written
 
@@ -67,9 +66,6 @@ type verification struct {
 func (v *verification) open() (err error) {
 	given, err := v.text("submitToken")
 	if err != nil {
-		return err
-	}
-	if v.given, err = v.text("validationSignature"); err != nil {
 		return err
 	}
 	v.token, v.sub, err = v.h.o.Store.TokenAndSubmission(v.r.Context(), v.project.ID, given)
@@ -89,7 +85,7 @@ func (v *verification) open() (err error) {
 	}
 	v.data = cloned(v.sub.Data)
 	mergeMetadata(v.data, metadata)
-	v.changed = metadata != nil
+	v.changed = !metadata.IsNull()
 	v.received, _ = v.body.Get("formData")
 	v.general, v.issues = cloned(v.sub.GeneralVerifications), cloned(v.sub.Issues)
 	return nil
@@ -114,9 +110,16 @@ func (v *verification) decide() error {
 		// clients know the failure as one of the server.
 		return exception{status: http.StatusInternalServerError}
 	}
-	expected := sign.HMAC(v.project.PrivateKey, v.sub.ValidationToken)
-	if !sign.Equal(expected, v.given) {
-		v.consume(reason("validation_signature_invalid", textPair("expectedSignature", expected), textPair("receivedSignature", v.given),
+	given, err := v.text("validationSignature")
+	if err != nil {
+		return err
+	}
+	if expected := sign.HMAC(v.project.PrivateKey, v.sub.ValidationToken); !sign.Equal(expected, given) {
+		received, _ := v.body.Get("validationSignature") // what is no string is told as it is
+		if received.Kind() == php.KindString {
+			received = php.String(given)
+		}
+		v.consume(reason("validation_signature_invalid", textPair("expectedSignature", expected), pair("receivedSignature", received),
 			textPair("signaturePayload", v.sub.ValidationToken)))
 		return nil
 	}
@@ -172,7 +175,10 @@ func (v *verification) consume(debug []php.Pair) {
 
 func (v *verification) metadataReply() php.Value {
 	m, _ := v.data.Get(protection.GroupMetadata)
-	return arrayOrEmpty(m)
+	if m.IsNull() {
+		return php.List()
+	}
+	return m
 }
 
 func arrayOrEmpty(v php.Value) php.Value {
@@ -280,7 +286,7 @@ func (c *call) storeMetadata() (php.Value, error) {
 	if err != nil {
 		return php.Null, err
 	}
-	if metadata != nil {
+	if !metadata.IsNull() {
 		data := cloned(sub.Data)
 		mergeMetadata(data, metadata)
 		if err := c.h.o.Store.SetData(c.r.Context(), c.project.ID, sub.ID, php.ArrayOf(data)); err != nil {

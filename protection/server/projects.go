@@ -173,15 +173,15 @@ func (p *projects) watch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if err := p.refresh(ctx); err != nil && ctx.Err() == nil {
+			if err := p.Refresh(ctx); err != nil && ctx.Err() == nil {
 				p.log.Warn("changes of rules could not be looked for", "error", err)
 			}
 		}
 	}
 }
 
-// refresh compares the versions of the rules once.
-func (p *projects) refresh(ctx context.Context) error {
+// Refresh compares the versions of the rules once, and compiles anew what differs.
+func (p *projects) Refresh(ctx context.Context) error {
 	p.mu.RLock()
 	known := make(map[int64]string, len(p.matchers))
 	for id, c := range p.matchers {

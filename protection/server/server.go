@@ -292,7 +292,7 @@ func (s *Server) Reload(ctx context.Context, set Settings) error {
 		return fmt.Errorf("reload settings: %w", err)
 	}
 	s.projects.forget()
-	return s.projects.refresh(ctx)
+	return s.projects.Refresh(ctx)
 }
 
 // Drain makes the health check say that the server is about to end. Everything else goes on.

@@ -123,7 +123,7 @@ func (s *Store) importRules(ctx context.Context, p *protection.RulePackage, c Pa
 	for _, r := range c.Rules {
 		r.ID, r.ProjectID = byUUID[r.UUID], p.ProjectID
 		delete(stale, r.ID)
-		if err := s.saveCachedRule(ctx, p, &r, c.UpdatedAt, int64(len(r.Items))); err != nil {
+		if err := s.saveCachedRule(ctx, p, &r, c.UpdatedAt); err != nil {
 			return err
 		}
 		byUUID[r.UUID] = r.ID
@@ -139,14 +139,15 @@ func (s *Store) importRules(ctx context.Context, p *protection.RulePackage, c Pa
 	return nil
 }
 
-// saveCachedRule inserts or updates the row of an imported rule. As in PHP a factor of 0 is stored as none.
-func (s *Store) saveCachedRule(ctx context.Context, p *protection.RulePackage, r *protection.Rule, updatedAt time.Time, items int64) error {
-	var count any
-	if items >= 0 {
-		count = items
+// saveCachedRule inserts or updates the row of an imported rule. As in PHP a factor of 0 is stored
+// as none, and the number of items as not counted.
+func (s *Store) saveCachedRule(ctx context.Context, p *protection.RulePackage, r *protection.Rule, updatedAt time.Time) error {
+	var description any = r.Description
+	if r.NoDescription {
+		description = nil
 	}
 	columns := []string{"rule_package_cache_id", "project_id", "uuid", "name", "description", "type", "spam_rating_factor", "number_of_items", "updated_at"}
-	values := []any{p.Cache.ID, p.ProjectID, r.UUID, r.Name, r.Description, string(r.Type), nonZero(r.Factor), count, s.stampOrNull(updatedAt)}
+	values := []any{p.Cache.ID, p.ProjectID, r.UUID, r.Name, description, string(r.Type), nonZero(r.Factor), nil, s.stampOrNull(updatedAt)}
 	saved := r.ID
 	err := s.b.write(ctx, "save package rule", func(ctx context.Context, q querier) (err error) {
 		saved, err = save(ctx, q, "rule_package_rule_cache", columns, values, r.ID, p.ProjectID)
@@ -263,7 +264,7 @@ func (s *Store) StorePackageRule(ctx context.Context, p *protection.RulePackage,
 		return err
 	}
 	r.ID = n
-	return s.saveCachedRule(ctx, p, r, p.Cache.UpdatedAt, -1)
+	return s.saveCachedRule(ctx, p, r, p.Cache.UpdatedAt)
 }
 
 // cachedRuleID is the id of an imported rule, CodeNotFound if there is none or the package was never imported.

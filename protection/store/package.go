@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"time"
 
 	"github.com/mosparoctl/mosparoctl/protection"
@@ -95,9 +96,11 @@ func (s *Store) cachedRules(ctx context.Context, projectID, cacheID int64, offse
 		defer rows.Close()
 		for rows.Next() {
 			r := protection.Rule{ProjectID: projectID, Active: true}
-			if err := rows.Scan(&r.ID, &r.UUID, &r.Name, text{&r.Description}, &r.Type, factor{&r.Factor}, &r.NumberOfItems, s.timeInto(&r.UpdatedAt)); err != nil {
+			var description sql.NullString
+			if err := rows.Scan(&r.ID, &r.UUID, &r.Name, &description, &r.Type, factor{&r.Factor}, &r.NumberOfItems, s.timeInto(&r.UpdatedAt)); err != nil {
 				return err
 			}
+			r.Description, r.NoDescription = description.String, !description.Valid
 			list = append(list, r)
 		}
 		return rows.Err()
@@ -151,6 +154,12 @@ func (s *Store) PackageItems(ctx context.Context, p *protection.RulePackage, rul
 }
 
 var packageWritten = []string{"project_id", "name", "source", "spam_rating_factor", "status", "type", "uuid"}
+
+// CountedItems keeps the number of items of an imported rule until something changes it.
+func (s *Store) CountedItems(ctx context.Context, p *protection.RulePackage, ruleID, n int64) error {
+	_, err := s.exec(ctx, "count package items", "UPDATE `rule_package_rule_cache` SET `number_of_items` = ? WHERE `id` = ? AND `project_id` = ?", n, ruleID, p.ProjectID)
+	return err
+}
 
 // SavePackage inserts p, or updates its row if it has an ID, and sets its ID. Its rules are left to ImportPackage.
 func (s *Store) SavePackage(ctx context.Context, p *protection.RulePackage) error {
