@@ -17,6 +17,7 @@ import (
 	"github.com/mosparoctl/mosparoctl/protection/exchange"
 	"github.com/mosparoctl/mosparoctl/protection/sign"
 	"github.com/mosparoctl/mosparoctl/protection/store"
+	"github.com/mosparoctl/mosparoctl/protection/widget"
 )
 
 // maxFile bounds files that commands of the core read.
@@ -131,7 +132,8 @@ func runProjectCreate(ctx context.Context, a *app, core *coreOptions, name strin
 	}
 	return core.withStore(ctx, "create project", func(s *store.Store) error {
 		p := &protection.Project{UUID: protection.NewUUID(), Name: name, Description: o.description, Hosts: o.hosts, PublicKey: sign.NewToken(),
-			PrivateKey: sign.NewToken(), Active: true, SpamScore: o.spamScore, SilentMode: o.silent, StatisticStorageLimit: protection.Forever}
+			PrivateKey: sign.NewToken(), Active: true, SpamScore: o.spamScore, SilentMode: o.silent, StatisticStorageLimit: protection.Forever,
+			Settings: widget.Settings(nil)}
 		if err := s.CreateProject(ctx, p); err != nil {
 			return err
 		}

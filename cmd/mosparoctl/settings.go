@@ -119,7 +119,7 @@ func changeSettings(ctx context.Context, a *app, s *store.Store, core *coreOptio
 		}
 	}
 	before := widget.NewDesign(p.Settings).Hash()
-	p.Settings = settings
+	p.Settings = widget.Settings(settings)
 	if err := s.UpdateProject(ctx, p); err != nil {
 		return err
 	}

@@ -321,6 +321,7 @@ func parseRule(v php.Value) (protection.Rule, error) {
 // Create makes a new project of what a file describes; p.Project must have UUID and keys. When it fails half-way the project
 // is deleted again.
 func (p *Parsed) Create(ctx context.Context, s *store.Store) (err error) {
+	p.Project.Settings = widget.Settings(p.Project.Settings)
 	if err := s.CreateProject(ctx, &p.Project); err != nil {
 		return err
 	}

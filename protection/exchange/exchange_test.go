@@ -13,6 +13,7 @@ import (
 	"github.com/mosparoctl/mosparoctl/protection/rule"
 	"github.com/mosparoctl/mosparoctl/protection/sign"
 	"github.com/mosparoctl/mosparoctl/protection/store"
+	"github.com/mosparoctl/mosparoctl/protection/widget"
 )
 
 func openStore(t *testing.T) *store.Store {
@@ -60,7 +61,7 @@ func TestRoundTrip(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(p.Settings) != 4 || p.Settings["delayMultiplicator"].Kind() != php.KindFloat {
+		if len(p.Settings) != 5 || p.Settings.Text("designConfigHash", "") != widget.NewDesign(p.Settings).Hash() || p.Settings["delayMultiplicator"].Kind() != php.KindFloat {
 			t.Errorf("stored settings: %v", p.Settings)
 		}
 		text, err := Export(t.Context(), s, p, now)

@@ -3,6 +3,7 @@ package widget
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 	"strings"
 
 	"github.com/mosparoctl/mosparoctl/protection"
@@ -152,6 +153,20 @@ func (d *Design) Invisible() bool { return d.mode == ModeInvisible }
 func (d *Design) Hash() string {
 	sum := sha256.Sum256([]byte(php.Serialize(php.ArrayOf(d.values))))
 	return hex.EncodeToString(sum[:])
+}
+
+// hashSetting is where mosparo keeps the hash of a project's design.
+const hashSetting = "designConfigHash"
+
+// Settings are s with the hash of their design. PHP nodes find no style sheet for a project without it: whoever writes the
+// settings of a project writes these.
+func Settings(s protection.Settings) protection.Settings {
+	out := maps.Clone(s)
+	if out == nil {
+		out = protection.Settings{}
+	}
+	out[hashSetting] = php.String(NewDesign(s).Hash())
+	return out
 }
 
 func (d *Design) text(name string) string {

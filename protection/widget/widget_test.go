@@ -47,6 +47,9 @@ func TestDesignHash(t *testing.T) {
 		if got := widget.NewDesign(c.settings).Hash(); got != c.want {
 			t.Errorf("%s: %s", c.name, got)
 		}
+		if got := widget.Settings(c.settings); len(got) != len(c.settings)+1 || got.Text("designConfigHash", "") != c.want {
+			t.Errorf("settings of %s: %v", c.name, got)
+		}
 	}
 	if widget.NewDesign(nil).Invisible() || !widget.NewDesign(noLogo).Invisible() {
 		t.Error("Invisible")
