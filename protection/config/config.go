@@ -151,9 +151,9 @@ func (c *Config) read(s *source) {
 
 func (c *Config) readAccess(s *source) {
 	proxies := s.variable("TRUSTED_PROXIES")
-	if proxies == "" || proxies == "%default_trusted_proxies%" {
+	if proxies == "%default_trusted_proxies%" || proxies == "" && !s.set("TRUSTED_PROXIES") { // set and empty trusts nobody
 		proxies = or(s.key("trusted_proxies"), "127.0.0.1")
-		c.ForwardedForHeader = s.key("replace_forwarded_for_header")
+		c.readForwardedFor(s)
 	}
 	for _, p := range list(proxies) {
 		if p = strings.TrimSpace(p); p != "" {
@@ -170,17 +170,30 @@ func (c *Config) readAccess(s *source) {
 	}
 	c.HealthAllowList, c.HealthBypass = list(health), s.boolean("MOSPARO_BYPASS_HEALTH_CHECK")
 	c.WebCron = WebCron{Active: truthy(s.key("webCronJobActive")), Key: s.key("webCronJobSecretKey"),
-		Interval: time.Duration(max(1, atoi(s.key("webCronJobInterval"), 10))) * time.Minute}
+		Interval: time.Duration(atoi(s.key("webCronJobInterval"), 10)) * time.Minute}
 	c.GeoIP = truthy(s.key("geoipActive"))
-	c.GeoIPRefresh = time.Duration(max(1, atoi(s.key("geoIp2RefreshInterval"), 7))) * 24 * time.Hour
+	c.GeoIPRefresh = time.Duration(atoi(s.key("geoIp2RefreshInterval"), 7)) * 24 * time.Hour
 }
 
+// readForwardedFor reads the name of the header that stands for X-Forwarded-For. mosparo's index.php looks for it in the
+// configuration file at its usual place only, and at no variable of the environment.
+func (c *Config) readForwardedFor(s *source) {
+	v, _ := s.file.Get("replace_forwarded_for_header")
+	header, _ := v.Text()
+	if header != "" && (s.variable("MOSPARO_CONFIG_FILE_PATH") != "" || s.variable("MOSPARO_ENV_SUFFIX") != "") {
+		c.Warnings = append(c.Warnings, "replace_forwarded_for_header has no effect: mosparo reads it from config/env.mosparo.php only, and MOSPARO_CONFIG_FILE_PATH or MOSPARO_ENV_SUFFIX names another file")
+		return
+	}
+	c.ForwardedForHeader = header
+}
+
+// atoi is an interval, at least 1 and short enough for a time.Duration in days.
 func atoi(v string, def int) int {
 	n, err := strconv.Atoi(v)
 	if err != nil {
 		return def
 	}
-	return n
+	return max(1, min(n, 100_000))
 }
 
 func (c *Config) readDatabase(s *source) {

@@ -231,6 +231,25 @@ _R=$A}
 	}
 }
 
+// TestProxies has the cases in which nobody is trusted, or a header is not looked at.
+func TestProxies(t *testing.T) {
+	dir := files(t, map[string]string{"config/env.mosparo.php": configFile, ".env": "TRUSTED_PROXIES=\"%default_trusted_proxies%\"\n"})
+	if c := load(t, Files{AppDir: dir}, map[string]string{"replace_forwarded_for_header": "HTTP_X"}); len(c.TrustedProxies) != 3 || c.ForwardedForHeader != "HTTP_CF_CONNECTING_IP" {
+		t.Errorf("the release's default: %q %q", c.TrustedProxies, c.ForwardedForHeader)
+	}
+	if c := load(t, Files{AppDir: dir}, map[string]string{"TRUSTED_PROXIES": ""}); len(c.TrustedProxies) != 0 || c.ForwardedForHeader != "" {
+		t.Errorf("nobody: %q %q", c.TrustedProxies, c.ForwardedForHeader)
+	}
+	elsewhere := map[string]string{"MOSPARO_CONFIG_FILE_PATH": filepath.Join(dir, "config/env.mosparo.php")}
+	if c := load(t, Files{AppDir: dir}, elsewhere); len(c.TrustedProxies) != 3 || c.ForwardedForHeader != "" || len(c.Warnings) != 1 {
+		t.Errorf("another file: %q %q %q", c.TrustedProxies, c.ForwardedForHeader, c.Warnings)
+	}
+	huge := files(t, map[string]string{"config/env.mosparo.php": "<?php return ['webCronJobInterval' => 9223372036854775807, 'geoIp2RefreshInterval' => -1];"})
+	if c := load(t, Files{AppDir: huge}, nil); c.WebCron.Interval != 100_000*time.Minute || c.GeoIPRefresh != 24*time.Hour {
+		t.Errorf("intervals: %v %v", c.WebCron.Interval, c.GeoIPRefresh)
+	}
+}
+
 // TestAppEnv has the special cases of which .env files count.
 func TestAppEnv(t *testing.T) {
 	dir := files(t, map[string]string{".env": "FILESYSTEM_CACHE_PATH=/env\n", ".env.local": "FILESYSTEM_CACHE_PATH=/local\n",

@@ -33,6 +33,15 @@ func (s *source) variable(name string) string {
 	return v
 }
 
+// set reports whether a variable has a value, be it an empty one, in the real environment or an .env file.
+func (s *source) set(name string) bool {
+	_, ok := s.env(name)
+	if !ok {
+		_, ok = s.dotenv[name]
+	}
+	return ok
+}
+
 // key is a key of the configuration file that the environment variable of the same name overrides.
 func (s *source) key(name string) string {
 	if v, ok := s.env(name); ok && name == strings.ToLower(name) {
