@@ -151,17 +151,20 @@ func parseRule(v php.Value, withItems bool) (r protection.Rule, err error) {
 			return r, errSchema
 		}
 	}
+	if status := v.Get("status"); !status.IsNull() && status.Kind() != php.KindBool { // it says nothing, but has a type
+		return r, errSchema
+	}
 	if r.Factor, err = Number(v.Get("spamRatingFactor"), true); err != nil {
 		return r, err
 	}
 	if !withItems {
 		return r, nil
 	}
-	if v.Get("items").Len() == 0 {
+	if v.Get("items").Len() == 0 || !v.Get("items").Array().IsList() {
 		return r, errSchema
 	}
 	for i := range v.Get("items").Array().Values() {
-		item, err := ParseItem(i)
+		item, err := parseItem(i, true)
 		if err != nil {
 			return r, err
 		}
@@ -183,7 +186,10 @@ func Number(v php.Value, optional bool) (protection.Factor, error) {
 }
 
 // ParseItem reads uuid, type, value and rating of an item.
-func ParseItem(v php.Value) (protection.RuleItem, error) {
+func ParseItem(v php.Value) (protection.RuleItem, error) { return parseItem(v, false) }
+
+// parseItem reads an item, which in a single file may have no rating.
+func parseItem(v php.Value, unrated bool) (protection.RuleItem, error) {
 	uuid, ok1 := v.Get("uuid").Str()
 	kind, ok2 := v.Get("type").Str()
 	value, ok3 := v.Get("value").Str()
@@ -195,7 +201,7 @@ func ParseItem(v php.Value) (protection.RuleItem, error) {
 		return item, err
 	}
 	item.UUID = uuid
-	item.Rating, err = Number(v.Get("rating"), false)
+	item.Rating, err = Number(v.Get("rating"), unrated)
 	return item, err
 }
 

@@ -36,6 +36,9 @@ func TestParse(t *testing.T) {
 	if r.Items[1].Rating.Set {
 		t.Error("a rating of 0 counts as absent")
 	}
+	if c, err = Parse([]byte(strings.Replace(valid, `,"rating":2`, "", 1)), time.UTC); err != nil || c.Rules[0].Items[0].Rating.Set {
+		t.Errorf("without a rating: %+v, %v", c, err)
+	}
 }
 
 func TestParseRefuses(t *testing.T) {
@@ -51,7 +54,9 @@ func TestParseRefuses(t *testing.T) {
 		"no date":         strings.Replace(valid, "2026-11-23T12:00:00+02:00", "soon", 1),
 		"unknown type":    strings.Replace(valid, `"word"`, `"words"`, 1),
 		"rating infinite": strings.Replace(valid, `"rating":2`, `"rating":1e400`, 1),
-		"rating missing":  strings.Replace(valid, `,"rating":2`, "", 1),
+		"rating a text":   strings.Replace(valid, `"rating":2`, `"rating":"2"`, 1),
+		"items an object": strings.Replace(strings.Replace(valid, `"items":[`, `"items":{"a":`, 1), `,{"uuid":"i2","type":"text","value":"x","rating":0}]`, `}`, 1),
+		"status a number": strings.Replace(valid, `"name"`, `"status":1,"name"`, 1),
 	} {
 		if _, err := Parse([]byte(text), time.UTC); !protection.Is(err, protection.CodeInvalid) {
 			t.Errorf("%s: %v", name, err)
@@ -88,6 +93,10 @@ func TestParseArchive(t *testing.T) {
 	c, err := Parse(archived(t, files), time.UTC)
 	if err != nil || len(c.Rules) != 1 || len(c.Rules[0].Items) != 2 {
 		t.Fatalf("%+v, %v", c, err)
+	}
+	files["i2.json"] = `[{"ruleUuid":"u1","uuid":"i2","type":"text","value":"b"}]`
+	if _, err := Parse(archived(t, files), time.UTC); !protection.Is(err, protection.CodeInvalid) {
+		t.Errorf("a rating is missing: %v", err)
 	}
 	delete(files, "i2.json")
 	if _, err := Parse(archived(t, files), time.UTC); !protection.Is(err, protection.CodeInvalid) {
