@@ -55,6 +55,11 @@ func (c *call) formData() (f formData, err error) {
 		return f, c.refuse(formDataInvalid)
 	}
 	f.fields, f.ignored = v.Get("fields"), php.NewArray()
+	for field := range f.fields.Array().Values() {
+		if field.Get("name").IsNull() { // mosparo signs it by the empty name, and cannot show it without one once it is verified
+			field.Array().SetString("name", php.String(""))
+		}
+	}
 	switch list := v.Get("ignoredFields"); {
 	case list.Kind() == php.KindArray:
 		f.ignored = list.Array()
