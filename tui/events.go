@@ -36,11 +36,19 @@ func viewEvents(m *Model, w, h int) []line {
 	if f := m.filter[screenEvents]; f != "" {
 		out = append(out, line{{accent, " / " + f}, {dim, fmt.Sprintf("  %d of %d, esc clears", len(all), len(m.log.ring))}})
 	}
+	if len(all) == 0 && len(m.log.ring) > 0 {
+		return append(out, text(dim, " no event matches the filter; esc clears it"))
+	}
 	if len(all) == 0 {
 		return append(out, text(dim, " nothing has happened yet"))
 	}
 	at := max(min(m.at[screenEvents], len(all)-1), 0)
-	from, to := window(len(all), at, max(h-len(out)-1, 1))
+	detail := m.eventDetail(all[at], w)
+	if most := max(h/3, 1); len(detail) > most { // the mend is the last line
+		detail = detail[len(detail)-most:]
+	}
+	room := max(h-len(detail), len(out)+1)
+	from, to := window(len(all), at, room-len(out))
 	for i, e := range all[from:to] {
 		l := m.eventLine(e)
 		if from+i == at {
@@ -51,11 +59,24 @@ func viewEvents(m *Model, w, h int) []line {
 		m.clickable(len(out), w, from+i)
 		out = append(out, l)
 	}
-	if hint := all[at].Hint; hint != "" {
-		for len(out) < h-1 {
-			out = append(out, nil)
+	for len(detail) > 0 && len(out) < room {
+		out = append(out, nil)
+	}
+	return append(out, detail...)
+}
+
+// eventDetail is what the line of an event does not show: its whole text where that is too long, and the mend.
+func (m *Model) eventDetail(e ops.Event, w int) []line {
+	var out []line
+	if l := m.eventLine(e); width(clean(l.String())) >= w {
+		words := m.svc.Redact(e.Message)
+		if e.Error != "" {
+			words += ": " + m.svc.Redact(e.Error)
 		}
-		out = append(out[:min(len(out), max(h-1, 0))], line{{accent, " → " + hint}})
+		out = indent(" ", wrap(plain, words, max(w-2, 1)))
+	}
+	if e.Hint != "" {
+		out = append(out, line{{accent, " → " + e.Hint}})
 	}
 	return out
 }
@@ -89,6 +110,10 @@ func (m *Model) eventLine(e ops.Event) line {
 // exportEvents writes the events that are shown, the oldest first.
 func exportEvents(m *Model) tea.Cmd {
 	all := m.shownEvents()
+	if len(all) == 0 {
+		m.say(caution, "there are no events to export")
+		return nil
+	}
 	name := "mosparoctl-events-" + m.now.UTC().Format("20060102-150405") + ".jsonl"
 	export := m.svc.Export
 	return func() tea.Msg {

@@ -91,32 +91,62 @@ func deployRunning(r *rig) {
 	emit(ops.Event{Kind: ops.Started, Op: "deploy", Node: r.w.d.Nodes[0].Name, Step: "switch", Message: "switch current"})
 }
 
+// draw shows every screen and every setting in a theme and a size.
+func draw(t *testing.T, broken bool, size [2]int, th string, each func(name string, m *Model)) {
+	t.Helper()
+	r := newRig(t, newWorld(broken), Options{Theme: th})
+	r.size(size[0], size[1])
+	for i, s := range screenNames() {
+		r.press(screenKey(screenID(i)))
+		if broken && s == "node" {
+			r.press("h") // the node before the first is the last
+		}
+		each(s, r.m)
+	}
+	for _, s := range settings {
+		r := newRig(t, newWorld(broken), Options{Theme: th})
+		r.size(size[0], size[1])
+		s.reach(r)
+		each(s.name, r.m)
+	}
+}
+
+var goldenSizes = [][2]int{{120, 40}, {80, 24}, {40, 12}}
+
 func TestScreens(t *testing.T) {
 	for _, broken := range []bool{false, true} {
 		state := map[bool]string{false: "healthy", true: "broken"}[broken]
-		for _, size := range [][2]int{{120, 40}, {80, 24}, {40, 12}} {
+		for _, size := range goldenSizes {
 			for _, th := range Themes() {
-				if th == Light && size[0] != 80 { // it differs from Dark in colours alone
+				if th == Light && size[0] != 80 { // TestThemesDifferInLooksAlone is for the others
 					continue
 				}
-				r := newRig(t, newWorld(broken), Options{Theme: th})
-				r.size(size[0], size[1])
-				name := func(screen string) string { return fmt.Sprintf("%s/%s-%dx%d-%s", state, screen, size[0], size[1], th) }
-				for i, s := range screenNames() {
-					r.press(screenKey(screenID(i)))
-					if broken && s == "node" {
-						r.press("h") // the node before the first is the last
+				draw(t, broken, size, th, func(name string, m *Model) {
+					checkFrame(t, m)
+					golden(t, fmt.Sprintf("%s/%s-%dx%d-%s", state, name, size[0], size[1], th), m.render())
+				})
+			}
+		}
+	}
+}
+
+// TestThemesDifferInLooksAlone wants the same text of every theme on every screen, and other colours on a light background than on a
+// dark one.
+func TestThemesDifferInLooksAlone(t *testing.T) {
+	for _, broken := range []bool{false, true} {
+		for _, size := range goldenSizes {
+			dark := map[string]string{}
+			draw(t, broken, size, Dark, func(name string, m *Model) { dark[name] = m.render() })
+			for _, th := range []string{Light, Contrast, Mono} {
+				draw(t, broken, size, th, func(name string, m *Model) {
+					got := m.render()
+					if got == dark[name] {
+						t.Errorf("%s at %v looks the same in %s and %s", name, size, th, Dark)
 					}
-					checkFrame(t, r.m)
-					golden(t, name(s), r.m.render())
-				}
-				for _, s := range settings {
-					r := newRig(t, newWorld(broken), Options{Theme: th})
-					r.size(size[0], size[1])
-					s.reach(r)
-					checkFrame(t, r.m)
-					golden(t, name(s.name), r.m.render())
-				}
+					if ansi.Strip(got) != ansi.Strip(dark[name]) {
+						t.Errorf("%s at %v says something else in %s:\n%s", name, size, th, ansi.Strip(got))
+					}
+				})
 			}
 		}
 	}

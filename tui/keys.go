@@ -169,11 +169,11 @@ func confirmStart(m *Model) tea.Cmd {
 	return nil
 }
 
-// planDeploy asks for a source and plans its deploy.
+// planDeploy plans the deploy of a source. Without one it shows where one is chosen.
 func planDeploy(m *Model, source string) tea.Cmd {
 	source = strings.TrimSpace(source)
 	if source == "" {
-		return nil
+		return m.goTo(screenDeploy)
 	}
 	_ = m.goTo(screenDeploy)
 	return m.propose("deploy", func(ctx context.Context) (*Proposal, error) {

@@ -58,6 +58,7 @@ type Model struct {
 	started time.Time
 	st      store
 	log     eventLog
+	silent  map[string]string // by node: why a check could know nothing of it, as last noted
 
 	screen screenID
 	back   []screenID
@@ -93,7 +94,7 @@ func New(ctx context.Context, svc Services, o Options) *Model {
 	}
 	now := svc.Now()
 	m := &Model{ctx: ctx, svc: svc, th: themeOf(o.Theme, colorprofile.Unknown), auto: o.Theme == "", mouse: o.Mouse, w: 80, h: 24, now: now, started: now, zone: now.Location(), feed: newFeed(), runner: &runner{},
-		st: newStore(svc.Deployment)}
+		silent: map[string]string{}, st: newStore(svc.Deployment)}
 	if len(svc.Deployment.Nodes) > 0 {
 		m.shown = svc.Deployment.Nodes[0].Name
 	}
@@ -241,7 +242,8 @@ func (m *Model) onNews(h happened) {
 	}
 }
 
-// recordChanges notes each verdict of a check on a node that is not what it was.
+// recordChanges notes each verdict of a check on a node that is not what it was. What keeps many checks from knowing anything, such
+// as a node that does not answer, is noted once, and so is not the end of it, which the node's own reading tells.
 func (m *Model) recordChanges(was health.Result, known bool, r health.Result) {
 	for _, e := range r.Evidence {
 		before := health.OK
@@ -250,6 +252,12 @@ func (m *Model) recordChanges(was health.Result, known bool, r health.Result) {
 		}
 		if before == e.Verdict {
 			continue
+		}
+		if old, _ := was.On(e.Node); e.Verdict == health.Unknown && m.silent[e.Node] == e.Text || e.Verdict == health.OK && before == health.Unknown && old.Text == m.silent[e.Node] {
+			continue
+		}
+		if e.Verdict == health.Unknown {
+			m.silent[e.Node] = e.Text
 		}
 		ev := ops.Event{Time: e.At, Kind: ops.Warning, Op: "check", Node: e.Node, Step: r.Name, Message: r.Name + ": " + word(e.Verdict) + ": " + e.Text}
 		if e.Verdict == health.OK {

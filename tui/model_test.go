@@ -15,6 +15,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"github.com/mosparoctl/mosparoctl/ops"
+	"github.com/mosparoctl/mosparoctl/ops/health"
 )
 
 // planned brings a rig to a deploy that waits for its confirmation.
@@ -383,5 +384,99 @@ func TestPaletteGoesAndPlans(t *testing.T) {
 	r.press("enter")
 	if r.m.op == nil || r.m.op.phase != planned || r.m.screen != screenDeploy || len(r.w.ran()) != 0 {
 		t.Errorf("deploy in the palette: %+v", r.m.op)
+	}
+}
+
+// TestSilentNodeNeedsOneLine wants a node that does not answer named once among what needs attention, not by each check that can't
+// know anything of it.
+func TestSilentNodeNeedsOneLine(t *testing.T) {
+	w := newWorld(true)
+	w.node = func(_ context.Context, name string) error {
+		if name == w.last() {
+			return errors.New("app3: no route to host; encryption key differs: fingerprint 91c0f02b77aa, the other nodes have 0f3a9c117d02")
+		}
+		return nil
+	}
+	r := newRig(t, w, Options{})
+	var said strings.Builder
+	for _, l := range r.m.attention(120, 40) {
+		said.WriteString(l.String() + "\n")
+	}
+	got := said.String()
+	if strings.Count(got, "no route to host") != 1 || strings.Contains(got, "db-version") || strings.Contains(got, "files-keys") {
+		t.Errorf("got:\n%s", got)
+	}
+	if !strings.Contains(got, "cache-reach") || !strings.Contains(got, "clock-skew") {
+		t.Errorf("what was found out is left out:\n%s", got)
+	}
+}
+
+// TestSilentNodeIsNotedOnce wants one event of a node that no check can ask, and none of each check that knows it again.
+func TestSilentNodeIsNotedOnce(t *testing.T) {
+	r := newRig(t, newWorld(false), Options{})
+	before := len(r.m.log.ring)
+	tell := func(v health.Verdict, text string) {
+		for _, name := range []string{"files-keys", "files-env", "php-version"} {
+			r.m.onNews(happened{results: []health.Result{{Info: health.Info{Name: name}, Verdict: v, Evidence: []health.Evidence{{Node: "app3", Verdict: v, Text: text}}}}})
+		}
+	}
+	tell(health.Unknown, "no route to host")
+	if n := len(r.m.log.ring) - before; n != 1 {
+		t.Errorf("%d events of a node that does not answer", n)
+	}
+	tell(health.OK, "fine")
+	if n := len(r.m.log.ring) - before; n != 1 {
+		t.Errorf("%d events when it answers again", n)
+	}
+	tell(health.Fail, "differs")
+	if n := len(r.m.log.ring) - before; n != 4 {
+		t.Errorf("%d events after three checks failed", n)
+	}
+}
+
+// TestLongEventIsShownWhole wants the text of the chosen event in full below the list where its line is cut, and its mend.
+func TestLongEventIsShownWhole(t *testing.T) {
+	r := newRig(t, newWorld(false), Options{})
+	r.size(80, 24)
+	long := strings.Repeat("why and how ", 12) + "THE END"
+	r.m.record(ops.Event{Kind: ops.Warning, Message: "key stays locked", Error: long, Hint: "ssh-add"})
+	r.press("9")
+	checkFrame(t, r.m)
+	if s := r.m.plainText(); !strings.Contains(s, "THE END") || !strings.Contains(s, "→ ssh-add") {
+		t.Errorf("got:\n%s", s)
+	}
+	r.size(80, 7)
+	checkFrame(t, r.m)
+	if s := r.m.plainText(); !strings.Contains(s, "→ ssh-add") {
+		t.Errorf("with little room:\n%s", s)
+	}
+}
+
+// TestNothingToExport wants no empty file, and an empty list told from one that a filter empties.
+func TestNothingToExport(t *testing.T) {
+	r := newRig(t, newWorld(false), Options{})
+	r.m.svc.Export = func(string, []byte) (string, error) { t.Error("exported"); return "", nil }
+	r.m.log = eventLog{}
+	r.press("9", "e")
+	if s := r.m.plainText(); !strings.Contains(s, "no events to export") || !strings.Contains(s, "nothing has happened yet") {
+		t.Errorf("got:\n%s", s)
+	}
+	r.m.record(ops.Event{Kind: ops.Warning, Message: "one"})
+	r.press("/")
+	r.typed("two")
+	r.press("enter", "e")
+	if s := r.m.plainText(); !strings.Contains(s, "no event matches the filter") {
+		t.Errorf("got:\n%s", s)
+	}
+}
+
+// TestDeployWithoutASource wants the command to lead to the screen where a source is chosen.
+func TestDeployWithoutASource(t *testing.T) {
+	r := newRig(t, newWorld(false), Options{})
+	r.press(":")
+	r.typed("deploy")
+	r.press("enter")
+	if r.m.screen != screenDeploy || r.m.op != nil {
+		t.Errorf("on screen %d with operation %v", r.m.screen, r.m.op)
 	}
 }

@@ -62,7 +62,10 @@ func nodeBody(m *Model, w int) []line {
 	if n == nil {
 		return []line{text(dim, " the inventory has no nodes")}
 	}
-	facts := m.nodeFacts(n)
+	facts := m.nodeFacts(n, w-4)
+	if w >= 90 {
+		facts = m.nodeFacts(n, w/2-4)
+	}
 	releases := m.nodeReleases(n)
 	var out []line
 	if w >= 90 {
@@ -108,7 +111,8 @@ func nodeBody(m *Model, w int) []line {
 // section is the heading of a part of a screen.
 func section(title, detail string) line { return line{{strong, " " + title}, {dim, "  " + detail}} }
 
-func (m *Model) nodeFacts(n *nodeState) []line {
+// nodeFacts are the facts of a node, an error in lines of w cells.
+func (m *Model) nodeFacts(n *nodeState, w int) []line {
 	var roles []string
 	for _, r := range n.node.Roles {
 		roles = append(roles, string(r))
@@ -122,7 +126,7 @@ func (m *Model) nodeFacts(n *nodeState) []line {
 		field("root", plain, n.node.Paths.Root),
 	}
 	if n.err != nil {
-		out = append(out, field("read", bad, "✗ "+m.svc.Redact(n.err.Error())))
+		out = append(out, wrap(bad, "✗ "+m.svc.Redact(n.err.Error()), max(w, 10))...)
 	}
 	fresh := plain
 	read := ago(m.now, n.got)

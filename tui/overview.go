@@ -3,6 +3,7 @@ package tui
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -216,7 +217,7 @@ func (m *Model) comingUp(w int) []line {
 	} else {
 		s, words := cronState(o, m.st.present)
 		if s != good {
-			l = append(l, span{s, words + "   "})
+			l = append(l, span{s, words}, span{dim, ": " + screenKey(screenCron) + " shows it   "})
 		}
 		for i, s := range nextStarts(o, m.now) {
 			more := append(slices.Clip(l), span{plain, s.Job}, span{dim, " " + s.Node + " " + until(m.now, s.at)}, span{plain, "   "})
@@ -261,15 +262,18 @@ func (m *Model) comingUp(w int) []line {
 // attention lists what is not fine, the worst first, in at most h lines.
 func (m *Model) attention(w, h int) []line {
 	var out []line
+	dead := map[string]string{} // why nodes do not answer, of which no check can know anything: that is said once
 	for _, n := range m.st.nodes {
 		if n.err != nil {
-			out = append(out, line{{bad, " ✗ "}, {strong, n.node.Name}, {plain, "  " + m.svc.Redact(n.err.Error())}})
+			dead[n.node.Name] = n.err.Error()
+			out = append(out, line{{bad, " ✗ "}, {strong, n.node.Name}, {plain, "  " + strings.TrimPrefix(m.svc.Redact(n.err.Error()), n.node.Name+": ")}})
 		}
 	}
 	for _, v := range []health.Verdict{health.Fail, health.Warn, health.Unknown} {
 		for _, r := range m.st.results {
 			for _, e := range r.Evidence {
-				if e.Verdict == v {
+				why, silent := dead[e.Node]
+				if e.Verdict == v && (!silent || v != health.Unknown && !strings.Contains(why, e.Text)) {
 					out = append(out, line{{styleOf(v), " " + glyph(v) + " "}, {strong, fmt.Sprintf("%-16s ", r.Name)}, {plain, e.Node + "  "}, {plain, m.svc.Redact(e.Text)}})
 				}
 			}

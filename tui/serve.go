@@ -136,13 +136,14 @@ func (m *Model) serveNodes(cores []*nodeState, w int) []line {
 	nw = min(nw, max(w/5, 6))
 	cw := max(min(w-nw-60, keptDeltas), 0) // of the chart
 	wide := w >= 76
+	const overTime = "forms over time"
 	head := []column{cell(dim, "   node", nw+3), cell(dim, "forms", 9), cell(dim, "spam", 5)}
 	if wide {
 		head = append(head, cell(dim, "p50", 7))
 	}
 	head = append(head, cell(dim, "p95", 7))
 	if wide {
-		head = append(head, cell(dim, "p99", 7), cell(dim, "5xx", 9), cell(dim, "forms over time", cw))
+		head = append(head, cell(dim, "p99", 7), cell(dim, "5xx", 9), cell(dim, blanks(cw-width(overTime))+overTime, cw)) // above its newest columns
 	}
 	out := []line{row(head...)}
 	for _, n := range cores {

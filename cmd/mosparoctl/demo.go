@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"os"
 	"os/exec"
@@ -105,7 +106,7 @@ func runDemo(ctx context.Context, a *app, o demoOptions) (err error) {
 		return nil
 	}
 	d.say("The deployment stays up at %s until Ctrl-C. In a second terminal:\n  %s --inventory %s check", d.lab.URL, d.self, d.lab.Inventory)
-	<-ctx.Done()
+	d.keepVisiting(ctx)
 	return nil
 }
 
@@ -234,6 +235,29 @@ func (d *demo) visitors(ctx context.Context) error {
 		fmt.Fprintf(d.app.stdout, "  %-9s %q (steps on %s)\n", map[bool]string{true: "accepted", false: "refused"}[got.Accepted], v.message, strings.Join(got.Nodes, ", "))
 	}
 	return nil
+}
+
+// keepVisiting sends forms until ctx ends, now more, now fewer, every third of them spam, so that there is something to watch. What becomes
+// of them is for the nodes to say: a deploy may be under way.
+func (d *demo) keepVisiting(ctx context.Context) {
+	const (
+		wave   = time.Minute // from one rush to the next
+		pause  = 400 * time.Millisecond
+		spread = 300 * time.Millisecond
+	)
+	messages := []string{"Good morning, do you have a free table?", "When do you open on Sunday?", "Best online " + lab.SpamWord}
+	began := time.Now()
+	for i := 0; ; i++ {
+		rush := math.Sin(2 * math.Pi * float64(time.Since(began)) / float64(wave))
+		next := time.NewTimer(pause - time.Duration(rush*float64(spread)))
+		select {
+		case <-ctx.Done():
+			next.Stop()
+			return
+		case <-next.C:
+			_, _ = d.lab.Visit(ctx, messages[i%len(messages)])
+		}
+	}
 }
 
 func (d *demo) say(format string, args ...any) {

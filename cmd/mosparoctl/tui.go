@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -78,6 +79,10 @@ func runTUI(ctx context.Context, a *app, o tuiOptions) error {
 	// On the full screen nobody can be asked for a passphrase: what runs draws over the question.
 	_ = s.hosts.Close()
 	s.hosts = remote.NewPool(s.deployment, remote.Options{})
+	locked, err := s.unlockKeys(ctx)
+	if err != nil {
+		return err
+	}
 	live, err := tui.NewLive(s.deployment, s.hosts, a.redactor.Add)
 	if err != nil {
 		return err
@@ -85,7 +90,7 @@ func runTUI(ctx context.Context, a *app, o tuiOptions) error {
 	defer func() { _ = live.Close() }()
 	m := tui.New(ctx, tui.Services{Deployment: s.deployment, Reader: live, Planner: planner{s}, Shell: s.shell, Export: exportFile, Redact: a.redactor.Text,
 		Leftovers: s.leftovers},
-		tui.Options{Theme: theme, Mouse: o.mouse})
+		tui.Options{Theme: theme, Mouse: o.mouse, Notes: locked})
 	if a.log == nil {
 		if a.log, err = s.screenLog(); err != nil {
 			a.printer.Emit(ops.Event{Kind: ops.Warning, Message: "what is done on the screen is not logged", Error: err.Error()})
@@ -124,13 +129,16 @@ func (s *session) shell(node string) (*exec.Cmd, error) {
 	return exec.Command("ssh", remote.ClientArgs(n)...), nil
 }
 
-// exportFile writes a new file into the working folder.
+// exportFile writes a new file into the working folder, and returns its path.
 func exportFile(name string, data []byte) (string, error) {
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return "", err
 	}
 	_, err = f.Write(data)
+	if whole, absErr := filepath.Abs(name); absErr == nil {
+		name = whole
+	}
 	return name, errors.Join(err, f.Close())
 }
 

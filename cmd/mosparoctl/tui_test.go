@@ -47,6 +47,7 @@ func TestTUIOnTheDemo(t *testing.T) {
 	x.Run(append([]string{"env"}, append(d.env, d.binary, "-i", d.inventory, "tui")...)...)
 	x.Wait(`✓ every check is fine`)
 	x.Wait(`app3 +1\.5\.3`)
+	x.Wait(`(?s)no crontab is written yet.*✓ in step`)
 	x.Capture("overview")
 
 	fault := filepath.Join(d.dir, "app3", "mosparo", "shared", "config", "env.mosparo.php")
@@ -134,7 +135,7 @@ func TestTUIOnTheDemo(t *testing.T) {
 	x.Keys("7")
 	x.Wait(`kept`)
 	x.Capture("cron")
-	for key, name := range map[string]string{"2": "node", "8": "data", "9": "events"} {
+	for key, name := range map[string]string{"2": "node", "9": "events"} {
 		x.Keys(key)
 		x.Wait(`▸` + key)
 		x.Capture(name)
@@ -142,6 +143,37 @@ func TestTUIOnTheDemo(t *testing.T) {
 	x.Resize(40, 12)
 	x.Wait(`▸\d \w+`)
 	x.Resize(120, 40)
+	x.Keys("q")
+	if status := x.Ended(); status != "0" {
+		t.Errorf("exit status %s", status)
+	}
+}
+
+// TestTUIWatchesTheDemo looks at what the protection cores do with the visitors of the demo, and at the cache that they share.
+func TestTUIWatchesTheDemo(t *testing.T) {
+	x := tuitest.Open(t, 120, 40, "TERM=xterm-256color")
+	d := holdDemo(t)
+	inventory, err := os.ReadFile(d.inventory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	often := strings.Replace(string(inventory), "\ncheck:\n", "\ncheck:\n  interval: 1s\n", 1)
+	if err := os.WriteFile(d.inventory, []byte(often), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	d.open(x)
+	x.Keys("8")
+	x.Wait(`(?s)cache-reach .*app1 +round trip +\d.*app3 +round trip +\d`)
+	x.Capture("data")
+	x.Keys("0")
+	x.Wait(`Forms checked`)
+	x.Wait(`(?s)app1 +\d\S+/(min|s) .*app3 +\d\S+/(min|s) .*words +\d\S+/(min|s) .*verify +\d\S+/(min|s) `)
+	x.Wait(`app3 .*[▁▂▃▄▅▆▇█]{36}`) // enough for the charts of a picture
+	x.Capture("serve")
+	x.Resize(80, 24)
+	x.Wait(`(?s)Forms checked.*app3 +\d`)
+	x.Resize(40, 12)
+	x.Wait(`forms \d.*spam \d.*p95 \d`)
 	x.Keys("q")
 	if status := x.Ended(); status != "0" {
 		t.Errorf("exit status %s", status)

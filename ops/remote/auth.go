@@ -127,6 +127,9 @@ func (f *keyFile) open() (ssh.Signer, error) {
 	return signer, nil
 }
 
+// sameKey reports whether two public keys are one.
+func sameKey(a, b ssh.PublicKey) bool { return bytes.Equal(a.Marshal(), b.Marshal()) }
+
 // credentials are the keys that will be tried for one login, in order.
 type credentials struct {
 	signers []ssh.Signer
@@ -143,7 +146,7 @@ func (c *credentials) close() {
 
 func (c *credentials) add(s ssh.Signer, what string) {
 	for _, have := range c.signers {
-		if bytes.Equal(have.PublicKey().Marshal(), s.PublicKey().Marshal()) {
+		if sameKey(have.PublicKey(), s.PublicKey()) {
 			return
 		}
 	}
@@ -157,7 +160,7 @@ func (k *keyring) credentials(ctx context.Context, t *target) (*credentials, err
 	agentKeys := c.openAgent(ctx, t)
 	held := func(public ssh.PublicKey) ssh.Signer {
 		for _, s := range agentKeys {
-			if bytes.Equal(s.PublicKey().Marshal(), public.Marshal()) {
+			if sameKey(s.PublicKey(), public) {
 				return s
 			}
 		}
@@ -236,7 +239,7 @@ func (k *keyring) certificates(t *target, c *credentials, signers []ssh.Signer) 
 		}
 		found := false
 		for _, s := range signers {
-			if !bytes.Equal(s.PublicKey().Marshal(), cert.Key.Marshal()) {
+			if !sameKey(s.PublicKey(), cert.Key) {
 				continue
 			}
 			if certSigner, err := ssh.NewCertSigner(cert, s); err == nil {

@@ -61,12 +61,12 @@ type loginError struct {
 }
 
 func (e *loginError) Error() string {
-	var opened []string
+	tried := "methods none, publickey: " + e.tried.describe()
 	// What went wrong while signing, such as a missing passphrase, matters more than the list of methods.
 	if msg := e.err.Error(); !strings.Contains(msg, "unable to authenticate") {
-		opened = append(opened, strings.TrimPrefix(msg, "ssh: handshake failed: "))
+		return fmt.Sprintf("login as %s was refused: %s (%s)", e.user, strings.TrimPrefix(msg, "ssh: handshake failed: "), tried)
 	}
-	return strings.Join(append([]string{fmt.Sprintf("login as %s was refused (methods none, publickey): %s", e.user, e.tried.describe())}, opened...), "; ")
+	return fmt.Sprintf("login as %s was refused (%s)", e.user, tried)
 }
 
 func (e *loginError) Unwrap() error { return e.err }

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// page holds a screen as a web page, for a picture of it.
+// page holds a screen as a web page, for a picture of it. Its lines are as high as the font's frames and blocks, which join then.
 const page = `<!doctype html><meta charset="utf-8"><title>%s</title>
-<style>html{background:#16181d}body{margin:14px;color:#d4d7dd}pre{margin:0;font:14px/18px "DejaVu Sans Mono",monospace}</style>
+<style>html{background:#16181d}body{margin:14px;color:#d4d7dd}pre{margin:0;font:14px/16px "DejaVu Sans Mono",monospace}</style>
 <pre>%s</pre>
 `
 
