@@ -114,6 +114,14 @@ func Intval(s string) int64 {
 	return int64(n.f)
 }
 
+// Floatval is PHP's (float) conversion of a string: leading white space, then the longest number; 0 if there is none.
+func Floatval(s string) float64 {
+	if n := scanNumber(s); n.len > 0 {
+		return n.float()
+	}
+	return 0
+}
+
 // IsNumeric is PHP's is_numeric for a string: a decimal number with optional white space around it.
 func IsNumeric(s string) bool {
 	n := scanNumber(s)

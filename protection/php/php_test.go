@@ -155,9 +155,9 @@ var intTexts = []string{
 }
 
 func TestIntvalAgainstPHP(t *testing.T) {
-	want := runPHP(t, `return (int)$s . '|' . (is_numeric($s) ? 'n' : '-') . '|' . ((bool)$s ? 't' : 'f') . '|' . strtolower(trim($s));`, intTexts)
+	want := runPHP(t, `return (int)$s . '|' . (float)$s . '|' . (is_numeric($s) ? 'n' : '-') . '|' . ((bool)$s ? 't' : 'f') . '|' . strtolower(trim($s));`, intTexts)
 	compare(t, intTexts, want, func(s string) string {
-		out := FormatInt(Intval(s)) + "|"
+		out := FormatInt(Intval(s)) + "|" + FormatFloat(Floatval(s)) + "|"
 		if IsNumeric(s) {
 			out += "n|"
 		} else {
