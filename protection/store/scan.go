@@ -136,10 +136,17 @@ func bit(b bool) int {
 	return 0
 }
 
-// factor scans a rating that may be NULL.
+// factor scans a rating that may be NULL. SQLite keeps any text in such a column; it is read as PHP reads it, so that one
+// broken row does not keep all rules of a project from being loaded.
 type factor struct{ dest *protection.Factor }
 
 func (f factor) Scan(src any) error {
+	switch v := src.(type) {
+	case string:
+		src = php.Floatval(v)
+	case []byte:
+		src = php.Floatval(string(v))
+	}
 	var n sql.NullFloat64
 	if err := n.Scan(src); err != nil {
 		return err
