@@ -7,6 +7,7 @@
 package protection
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/mosparoctl/mosparoctl/protection/php"
@@ -143,27 +144,39 @@ type Restriction struct {
 // default. A Settings that came from a store is shared and must not be changed.
 type Settings map[string]php.Value
 
-// Bool is the setting called name, or def if it is not stored or of another type.
+// Bool is the setting called name, or def if it is not stored or no scalar. Other scalars than booleans count as in PHP: 0,
+// "" and "0" are false.
 func (s Settings) Bool(name string, def bool) bool {
-	if b, ok := s[name].Bool(); ok {
-		return b
+	if v := s[name]; v.IsScalar() {
+		return v.Truthy()
 	}
 	return def
 }
 
-// Int is the setting called name, or def if it is not stored or of another type. A stored float is truncated.
+// Int is the setting called name, or def if it is not stored or no number. A stored float is truncated, the text of a
+// number counts as one.
 func (s Settings) Int(name string, def int64) int64 {
 	switch v := s[name]; v.Kind() {
 	case php.KindInt, php.KindFloat:
 		return v.Intval()
+	case php.KindString:
+		if t, _ := v.Str(); php.IsNumeric(t) {
+			return v.Intval()
+		}
 	}
 	return def
 }
 
-// Float is the setting called name, or def if it is not stored or no number.
+// Float is the setting called name, or def if it is not stored or no number. The text of a number counts as one.
 func (s Settings) Float(name string, def float64) float64 {
-	if f, ok := s[name].Float(); ok {
+	v := s[name]
+	if f, ok := v.Float(); ok {
 		return f
+	}
+	if t, ok := v.Str(); ok && php.IsNumeric(t) {
+		if f, err := strconv.ParseFloat(php.Trim(t), 64); err == nil {
+			return f
+		}
 	}
 	return def
 }

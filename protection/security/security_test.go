@@ -53,6 +53,12 @@ func TestResolve(t *testing.T) {
 		!plain.Active || plain.SpamScore != 5 || !plain.Allowed("10.0.0.1") {
 		t.Errorf("%+v", plain)
 	}
+	odd := &protection.Project{Settings: protection.Settings{"delayActive": php.Int(1), "lockoutActive": php.String("0"), "proofOfWorkActive": php.List(),
+		"delayTime": php.String(" 20 "), "lockoutTime": php.Float(7.9), "delayMultiplicator": php.String("2.5"), "lockoutMultiplicator": php.String("x")}}
+	if s := Resolve(odd, nil, Visit{}); !s.Delay.Active || s.Lockout.Active || s.ProofOfWork.Active || s.Delay.Duration != 20 || s.Lockout.Duration != 7 ||
+		s.Delay.Multiplicator != 2.5 || s.Lockout.Multiplicator != 1.2 {
+		t.Errorf("settings of other types: %+v", s)
+	}
 	if s := Resolve(project, guidelines, Visit{IP: "10.1.0.1"}); s.MinimumTimeActive || !s.Allowed("10.0.0.1") || s.Allowed("*") {
 		t.Errorf("%+v", s)
 	}
