@@ -8,6 +8,8 @@ import (
 
 	"github.com/mosparoctl/mosparoctl/protection/cache"
 	"github.com/mosparoctl/mosparoctl/protection/cleanup"
+	"github.com/mosparoctl/mosparoctl/protection/crypt"
+	"github.com/mosparoctl/mosparoctl/protection/php"
 )
 
 // get asks one of the nodes.
@@ -48,6 +50,39 @@ func (m *mixed) loadable(t *testing.T) {
 				t.Errorf("%s.%s: %d of %d rows cannot be loaded by mosparo, %v", table, column, bad, all, err)
 			}
 		}
+	}
+}
+
+// named sees that our nodes store no field without a name: mosparo cannot show one once it is verified.
+func (m *mixed) named(t *testing.T) {
+	t.Helper()
+	key, err := crypt.ParseKey(referenceKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := m.db.QueryContext(t.Context(), "SELECT data FROM submission")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	fields := 0
+	for rows.Next() {
+		var text string
+		if err := rows.Scan(&text); err != nil {
+			t.Fatal(err)
+		}
+		data, err := key.DecryptJSON(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for field := range data.Get("formData").Array().Values() {
+			if fields++; field.Get("name").IsNull() {
+				t.Errorf("a field without a name is stored: %s", php.Serialize(data))
+			}
+		}
+	}
+	if err := rows.Err(); err != nil || fields == 0 {
+		t.Errorf("%d fields, %v", fields, err)
 	}
 }
 

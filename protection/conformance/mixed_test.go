@@ -158,6 +158,9 @@ func testMixedReplay(t *testing.T) {
 			if *only == "" {
 				m.loadable(t)
 			}
+			if *external == "" { // mosparo stores such fields
+				m.named(t)
+			}
 		})
 	}
 }
