@@ -214,8 +214,9 @@ func TestWebCron(t *testing.T) {
 	for _, c := range []struct {
 		query string
 		want  int
-	}{{"", 400}, {"?key=wrong", 401}, {"?key=secret", 200}, {"?key=secret", 425}} {
-		if got, text := get(t, url+c.query); got != c.want || c.want == 200 && text != "200 OK" {
+		text  string
+	}{{"", 400, "400 Bad Request"}, {"?key=", 401, "401 Unauthorized"}, {"?key=wrong", 401, "401 Unauthorized"}, {"?key=secret", 200, "200 OK"}, {"?key=secret", 425, "425 Too Early"}} {
+		if got, text := get(t, url+c.query); got != c.want || text != c.text {
 			t.Errorf("%s: %d %s", c.query, got, text)
 		}
 	}

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"crypto/subtle"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -39,23 +40,25 @@ type webCron struct {
 
 func (w *webCron) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	answer := func(status int) {
-		rw.Header().Set("Content-Type", "text/plain; charset=UTF-8")
-		rw.Header().Set("Cache-Control", "no-cache, private")
+		h := rw.Header()
+		h.Set("Content-Type", "text/html; charset=UTF-8")
+		h.Set("Cache-Control", "max-age=0, must-revalidate, private")
+		h.Set("Expires", time.Now().UTC().Format(http.TimeFormat))
 		rw.WriteHeader(status)
-		if status == http.StatusOK {
-			_, _ = rw.Write([]byte("200 OK"))
+		if r.Method != http.MethodHead {
+			_, _ = fmt.Fprintf(rw, "%d %s", status, http.StatusText(status))
 		}
 	}
-	key := r.URL.Query().Get("key")
+	key, given := r.URL.Query()["key"]
 	ip := httpapi.ClientIP(r.Context())
 	switch {
 	case strings.TrimSpace(w.set.AllowList) != "" && !security.Listed(w.set.AllowList, ip):
 		answer(http.StatusForbidden)
-	case key == "":
+	case !given:
 		answer(http.StatusBadRequest)
 	case !w.set.Active || w.set.Key == "":
 		answer(http.StatusForbidden)
-	case subtle.ConstantTimeCompare([]byte(key), []byte(w.set.Key)) != 1:
+	case subtle.ConstantTimeCompare([]byte(key[len(key)-1]), []byte(w.set.Key)) != 1:
 		answer(http.StatusUnauthorized)
 	default:
 		if status := w.begin(); status != http.StatusOK {
