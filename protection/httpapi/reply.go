@@ -148,7 +148,11 @@ func (c *call) plainError(status int, message string) {
 
 func (c *call) noRouteFound() {
 	c.stateful = false
-	message := `No route found for "` + c.r.Method + " " + c.absolute(c.r.URL.EscapedPath()) + `"`
+	path, _, _ := strings.Cut(c.r.RequestURI, "?") // as it was sent
+	if !strings.HasPrefix(path, "/") {
+		path = c.r.URL.EscapedPath()
+	}
+	message := `No route found for "` + c.r.Method + " " + c.absolute(path) + `"`
 	if from := c.r.Referer(); from != "" {
 		message += ` (from "` + from + `")`
 	}
@@ -250,7 +254,7 @@ func prefersJSON(accept string) bool {
 				q, _ = strconv.ParseFloat(v, 64)
 			}
 		}
-		items = append(items, item{strings.ToLower(strings.TrimSpace(kind)), q})
+		items = append(items, item{strings.TrimSpace(kind), q})
 	}
 	slices.SortStableFunc(items, func(a, b item) int {
 		switch {
@@ -265,7 +269,9 @@ func prefersJSON(accept string) bool {
 		switch i.kind {
 		case "application/json", "application/x-json":
 			return true
-		case "text/html", "application/xhtml+xml", "text/plain", "application/xml", "text/xml":
+		case "text/html", "application/xhtml+xml", "text/plain", "text/xml", "application/xml", "application/x-xml", "application/ld+json", "text/css",
+			"application/javascript", "application/x-javascript", "text/javascript", "application/rdf+xml", "application/atom+xml", "application/rss+xml",
+			"application/x-www-form-urlencoded", "multipart/form-data":
 			return false
 		}
 	}

@@ -40,7 +40,7 @@ func (c *call) asset(path string) {
 		h.Set("Cache-Control", "max-age=3600, public")
 		c.shared("text/css; charset=UTF-8", c.h.o.Resources.Assets.Style)
 	default:
-		c.notFoundText()
+		c.notFoundText(false)
 	}
 }
 
@@ -67,7 +67,7 @@ func (c *call) resource(path string) {
 	p, err := c.h.o.Resources.Projects.ByUUID(c.r.Context(), f.uuid)
 	switch {
 	case protection.Is(err, protection.CodeNotFound):
-		c.notFoundText()
+		c.notFoundText(f.address)
 	case err != nil:
 		c.fail(err)
 	default:
@@ -108,8 +108,8 @@ func (c *call) shared(contentType, content string) {
 	c.write(http.StatusOK, contentType, []byte(content))
 }
 
-func (c *call) notFoundText() {
-	c.setCacheHeaders(false)
+func (c *call) notFoundText(stateful bool) {
+	c.setCacheHeaders(stateful)
 	c.write(http.StatusNotFound, "text/html; charset=UTF-8", []byte("404 Not Found"))
 }
 

@@ -132,11 +132,13 @@ func TestErrorPages(t *testing.T) {
 	for _, c := range []struct{ method, path, accept, cache, vary string }{
 		{"POST", "/api/v1/health/check", "text/html", "no-cache, private", "Accept"},
 		{"POST", "/api/v1/health/check", "application/json", "no-cache, private", "Accept"},
+		{"POST", "/api/v1/health/check", "application/json;q=0.9, text/html;q=0.5", "no-cache, private", "Accept"},
+		{"POST", "/api/v1/health/check", "text/css, application/json", "no-cache, private", "Accept"},
 		{"GET", "/nope", "application/json", "no-cache, private", ""},
 		{"GET", "/nope", "text/html", "max-age=0, must-revalidate, private", ""},
 	} {
 		res, text := a.do(c.method, c.path, "", "Accept", c.accept)
-		if res.Header.Get("Cache-Control") != c.cache || res.Header.Get("Vary") != c.vary || (c.accept == "text/html") != strings.HasPrefix(text, "<!DOCTYPE") {
+		if res.Header.Get("Cache-Control") != c.cache || res.Header.Get("Vary") != c.vary || strings.HasPrefix(c.accept, "text/") != strings.HasPrefix(text, "<!DOCTYPE") {
 			t.Errorf("%+v: %v, %.40s", c, res.Header, text)
 		}
 	}
