@@ -189,7 +189,15 @@ func (m *Model) generations() []generation {
 }
 
 func viewSync(m *Model, w, h int) []line {
-	out := []line{nil, row(cell(dim, "   node", 16), cell(dim, "last sync", 17), cell(dim, "ago", 7), cell(dim, "files", 7), cell(dim, "state", max(w-54, 8)))}
+	fields := func(name, at, ago, files, state column) line {
+		name.w, at.w, ago.w, files.w, state.w = 16, 17, 7, 7, max(w-51, 8)
+		if w < 70 { // how long ago and what is wrong matter more than when and how much
+			name.w, state.w = 12, max(w-21, 8)
+			return row(name, ago, state)
+		}
+		return row(name, at, ago, files, state)
+	}
+	out := []line{nil, fields(cell(dim, "   node", 0), cell(dim, "last sync", 0), cell(dim, "ago", 0), cell(dim, "files", 0), cell(dim, "state", 0))}
 	room := max(h/4, 3) // drift and runs need some, too
 	for i, n := range m.st.nodes {
 		if i == room-1 && len(m.st.nodes) > room {
@@ -197,7 +205,12 @@ func viewSync(m *Model, w, h int) []line {
 			break
 		}
 		if n.node.Has(inventory.RoleAdmin) {
-			out = append(out, row(cell(strong, "   "+n.node.Name, 16), cell(dim, "the source", 17)))
+			what, none := cell(dim, "source", 0), cell(dim, "", 0)
+			if w < 70 {
+				out = append(out, fields(cell(strong, "   "+n.node.Name, 0), none, what, none, none))
+			} else {
+				out = append(out, fields(cell(strong, "   "+n.node.Name, 0), what, none, none, none))
+			}
 			continue
 		}
 		s := n.reading.Sync
@@ -217,7 +230,10 @@ func viewSync(m *Model, w, h int) []line {
 				st, state = caution, "! stale: read "+age(m.now, n.got)+" ago"
 			}
 		}
-		out = append(out, row(cell(strong, "   "+n.node.Name, 16), cell(plain, at, 17), cell(dim, ago, 7), cell(dim, files, 7), cell(st, state, max(w-54, 8))))
+		if ago == "" {
+			ago = at // "never", or that it was not read
+		}
+		out = append(out, fields(cell(strong, "   "+n.node.Name, 0), cell(plain, at, 0), cell(dim, ago, 0), cell(dim, files, 0), cell(st, state, 0)))
 	}
 	switch {
 	case !syncs(m.svc.Deployment):

@@ -220,6 +220,13 @@ func (m *Model) commands() []command {
 			out = append(out, command{b.name, b.help, false, func(m *Model, _ string) tea.Cmd { return b.do(m) }})
 		}
 	}
+	for id, s := range screenList() {
+		for _, b := range s.keys {
+			if b.far && b.works(m) && !slices.ContainsFunc(out, func(c command) bool { return c.name == b.name }) {
+				out = append(out, command{b.name, b.help, false, func(m *Model, _ string) tea.Cmd { return tea.Batch(m.goTo(screenID(id)), b.do(m)) }})
+			}
+		}
+	}
 	return out
 }
 

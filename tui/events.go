@@ -14,7 +14,7 @@ import (
 func eventsKeys() []binding {
 	return []binding{
 		{keys: []string{"/"}, help: "filter", do: filterDialog},
-		{keys: []string{"e"}, name: "export", help: "export as JSON lines", when: func(m *Model) bool { return m.svc.Export != nil }, do: exportEvents},
+		{keys: []string{"e"}, name: "export", far: true, help: "export as JSON lines", when: func(m *Model) bool { return m.svc.Export != nil }, do: exportEvents},
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 type binding struct {
 	keys []string // as bubbletea names them; the first is shown
 	name string   // for the palette; "": the palette does not have it
+	far  bool     // the palette has it on every screen, and goes to the binding's own first
 	help string
 	when func(*Model) bool // nil: always
 	do   func(*Model) tea.Cmd

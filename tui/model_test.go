@@ -480,3 +480,21 @@ func TestDeployWithoutASource(t *testing.T) {
 		t.Errorf("on screen %d with operation %v", r.m.screen, r.m.op)
 	}
 }
+
+// TestPaletteReachesFar wants what belongs to one screen to be had from another, and that screen to be shown then.
+func TestPaletteReachesFar(t *testing.T) {
+	r := newRig(t, newWorld(true), Options{})
+	exported := 0
+	r.m.svc.Export = func(name string, _ []byte) (string, error) { exported++; return name, nil }
+	r.press("7", ":")
+	r.typed("export")
+	r.press("enter")
+	if exported != 1 || r.m.screen != screenEvents {
+		t.Errorf("exported %d times, on screen %d", exported, r.m.screen)
+	}
+	r.press("7", ":")
+	r.typed("undo-sync") // of the run that is chosen there
+	if p, _ := r.m.dlg.(*palette); p == nil || len(p.found()) != 0 {
+		t.Error("a run can be undone that is not to be seen")
+	}
+}

@@ -18,7 +18,7 @@ func nodeKeys() []binding {
 	return []binding{
 		{keys: []string{"right", "l", "n"}, help: "next node", do: func(m *Model) tea.Cmd { return m.otherNode(1) }},
 		{keys: []string{"left", "h", "p"}, help: "node before", do: func(m *Model) tea.Cmd { return m.otherNode(-1) }},
-		{keys: []string{"s"}, name: "shell", help: "shell on the node", when: func(m *Model) bool { return m.svc.Shell != nil && m.st.node(m.shown) != nil }, do: openShell},
+		{keys: []string{"s"}, name: "shell", far: true, help: "shell on the node", when: func(m *Model) bool { return m.svc.Shell != nil && m.st.node(m.shown) != nil }, do: openShell},
 		{keys: []string{"r"}, help: "run the checks", when: idleChecks, do: runChecks},
 	}
 }

@@ -21,7 +21,7 @@ func overviewKeys() []binding {
 			m.at[screenNode] = 0
 			return m.goTo(screenNode)
 		}},
-		{keys: []string{"r"}, name: "check", help: "run the checks", when: idleChecks, do: runChecks},
+		{keys: []string{"r"}, name: "check", far: true, help: "run the checks", when: idleChecks, do: runChecks},
 		{keys: []string{"c"}, help: "checks", do: func(m *Model) tea.Cmd { return m.goTo(screenChecks) }},
 	}
 }
