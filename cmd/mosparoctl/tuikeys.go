@@ -58,7 +58,8 @@ func (a *app) secret(ctx context.Context, question string) ([]byte, error) {
 const passphraseTries = 3
 
 // unlockKeys asks once for each key file that needs a passphrase, before the full screen takes the terminal. Connections that are lost
-// and made again later ask for nothing. It returns a warning for each key that stays locked; the error is an interrupt.
+// and made again later ask for nothing. It returns a warning for each key that stays locked; the error is an interrupt, or a terminal on
+// which nothing can be asked.
 func (s *session) unlockKeys(ctx context.Context) ([]ops.Event, error) {
 	var locked []ops.Event
 	for _, k := range s.hosts.LockedKeys(ctx) {
@@ -85,7 +86,7 @@ func (s *session) unlockKey(ctx context.Context, k remote.LockedKey) (why string
 		case errors.Is(err, io.EOF), ctx.Err() != nil:
 			return "", context.Canceled
 		case err != nil:
-			return err.Error(), nil
+			return "", err
 		case len(pass) == 0:
 			return "no passphrase was given", nil
 		}
