@@ -14,6 +14,7 @@ const (
 	CodeNotFound    Code = "not_found"   // there is no such row in the project
 	CodeUsed        Code = "used"        // the submit token was verified before, or has expired
 	CodeConflict    Code = "conflict"    // it exists already, or was changed meanwhile
+	CodeStale       Code = "stale"       // what was decided upon had changed: read it again, and decide anew
 	CodeInvalid     Code = "invalid"     // input or configuration that cannot be used
 	CodeSchema      Code = "schema"      // the database has a schema this program does not know
 	CodeKey         Code = "key"         // the encryption key does not open what the database holds

@@ -21,6 +21,7 @@ type SubmitToken struct {
 	CreatedAt         time.Time
 	VerifiedAt        time.Time // not zero: the token is used up
 	ValidUntil        time.Time // never written by mosparo 1.5, but honoured
+	Recalled          bool      // from this node's memory, not from the database; see store.RecallToken
 }
 
 // Usable reports whether the token may still be checked and verified at now.

@@ -22,14 +22,21 @@ const (
 // maxFields bounds the fields of one form.
 const maxFields = 10_000
 
-// openToken reads the token of a frontend request with what was collected for it.
-func (c *call) openToken(now time.Time) (*protection.SubmitToken, *protection.PartialSubmission, error) {
+// openToken reads the token of a frontend request with what was collected for it. If recall is true, a token that this node
+// remembers will do, as a guess.
+func (c *call) openToken(now time.Time, recall bool) (*protection.SubmitToken, *protection.PartialSubmission, error) {
 	if !c.has("submitToken") {
 		return nil, nil, c.refuse(tokenNotSet)
 	}
 	given, err := c.text("submitToken")
 	if err != nil {
 		return nil, nil, err
+	}
+	if recall {
+		if token := c.h.o.Store.RecallToken(c.project.ID, given); token != nil {
+			c.guessed = true
+			return token, nil, nil
+		}
 	}
 	token, partial, err := c.h.o.Store.TokenAndPartial(c.r.Context(), c.project.ID, given)
 	if protection.Is(err, protection.CodeNotFound) || err == nil && !token.Usable(now) {
@@ -137,7 +144,7 @@ func joined(a, b *php.Array) *php.Array {
 // storeFormData keeps one step of a form until the last one is checked.
 func (c *call) storeFormData() (php.Value, error) {
 	now := c.h.o.Store.Now()
-	token, partial, err := c.openToken(now)
+	token, partial, err := c.openToken(now, false)
 	if err != nil {
 		return php.Null, err
 	}
@@ -170,6 +177,7 @@ func (c *call) storeFormData() (php.Value, error) {
 		return php.Map(boolPair("result", true)), nil
 	}
 	partial.Data, partial.IgnoredFields, partial.UpdatedAt = php.ArrayOf(data), php.ArrayOf(ignored), now
+	c.h.o.Store.Forget(c.project.ID, token.Token)
 	if err := c.h.o.Store.SavePartial(c.r.Context(), partial); err != nil {
 		return php.Null, err
 	}
@@ -184,10 +192,22 @@ func cloned(v php.Value) *php.Array {
 	return v.Array().Clone()
 }
 
+// guessing calls f, which may decide upon what this node remembers of a token. What was decided so is only true once it is
+// written: the store writes nothing if another node has changed the token. All else is decided anew, upon what is stored.
+func (c *call) guessing(f func(recall bool) (php.Value, error)) (php.Value, error) {
+	reply, err := f(true)
+	if c.guessed && !protection.Is(err, protection.CodeUnavailable) {
+		return f(false)
+	}
+	return reply, err
+}
+
 // checkFormData rates a form and keeps it as a submission.
-func (c *call) checkFormData() (php.Value, error) {
+func (c *call) checkFormData() (php.Value, error) { return c.guessing(c.check) }
+
+func (c *call) check(recall bool) (php.Value, error) {
 	ctx, now := c.r.Context(), c.h.o.Store.Now()
-	token, partial, err := c.openToken(now)
+	token, partial, err := c.openToken(now, recall)
 	if err != nil {
 		return php.Null, err
 	}
@@ -199,6 +219,7 @@ func (c *call) checkFormData() (php.Value, error) {
 			return php.Null, err
 		}
 		if r != nil {
+			c.guessed = false // it was counted, and must not be counted twice
 			return c.lockedOut(r), nil
 		}
 	}
@@ -231,9 +252,10 @@ func (c *call) checkFormData() (php.Value, error) {
 		s.ValidationToken = sign.NewToken()
 		validation = php.String(s.ValidationToken)
 	}
-	if err := c.h.o.Store.CreateSubmission(ctx, s, spam); err != nil {
+	if err := c.h.o.Store.CreateSubmission(ctx, token, s, spam); err != nil {
 		return php.Null, err
 	}
+	c.guessed = false
 	if c.h.o.Checked != nil {
 		c.h.o.Checked(Outcome{Spam: spam, Rules: rules})
 	}

@@ -129,6 +129,7 @@ type call struct {
 	debug    bool // the project shows debugInformation
 	slash    bool // the path ends with a slash too many
 	stateful bool // replies carry the cache headers of a route with a session
+	guessed  bool // what is decided rests on a recalled token, and nothing has confirmed it yet; see guessing
 }
 
 // action answers a request whose project is known.

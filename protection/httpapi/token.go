@@ -88,6 +88,7 @@ func (c *call) requestSubmitToken() (php.Value, error) {
 	case !again:
 		err = c.h.o.Store.CreateToken(ctx, token)
 	case most > 0:
+		c.h.o.Store.Forget(c.project.ID, token.Token)
 		err = c.h.o.Store.SetProofOfWork(ctx, c.project.ID, token.ID, token.ProofOfWorkResult)
 	}
 	if err != nil {

@@ -30,8 +30,12 @@ func (c *call) verify() (php.Value, error) {
 		return php.Null, c.refuse(parameterMissing, reason("required_parameter_missing", boolPair("hasSubmitToken", c.has("submitToken")),
 			boolPair("hasValidationSignature", c.has("validationSignature")), boolPair("hasFormSignature", c.has("formSignature")))...)
 	}
+	return c.guessing(c.verifyToken)
+}
+
+func (c *call) verifyToken(recall bool) (php.Value, error) {
 	v := verification{call: c, now: c.h.o.Store.Now()}
-	if err := v.open(); err != nil {
+	if err := v.open(recall); err != nil {
 		return php.Null, err
 	}
 	if err := v.decide(); err != nil {
@@ -63,12 +67,24 @@ type verification struct {
 	validation string // signature of a successful verification
 }
 
-func (v *verification) open() (err error) {
+// find looks up the token with its submission, or recalls them if that will do.
+func (v *verification) find(given string, recall bool) (err error) {
+	if recall && !v.project.MetadataAllowed { // which another node may have stored since
+		if v.token, v.sub = v.h.o.Store.RecallSubmission(v.project.ID, given); v.sub != nil {
+			v.guessed = true
+			return nil
+		}
+	}
+	v.token, v.sub, err = v.h.o.Store.TokenAndSubmission(v.r.Context(), v.project.ID, given)
+	return err
+}
+
+func (v *verification) open(recall bool) (err error) {
 	given, err := v.text("submitToken")
 	if err != nil {
 		return err
 	}
-	v.token, v.sub, err = v.h.o.Store.TokenAndSubmission(v.r.Context(), v.project.ID, given)
+	err = v.find(given, recall)
 	switch {
 	case protection.Is(err, protection.CodeNotFound):
 		return v.refuse(tokenNotFound, reason("submit_token_not_found")...)
@@ -194,7 +210,7 @@ func (v *verification) valid() bool { return v.consumed == nil && v.fieldsOK && 
 
 // save records the outcome. Whoever comes second gets the reply for a used token.
 func (v *verification) save() error {
-	row := store.Verification{ProjectID: v.project.ID, TokenID: v.token.ID, SubmissionID: v.sub.ID, At: v.now, Valid: v.valid(),
+	row := store.Verification{ProjectID: v.project.ID, TokenID: v.token.ID, SubmissionID: v.sub.ID, At: v.now, Valid: v.valid(), Recalled: v.token.Recalled,
 		VerifiedFields: v.sub.VerifiedFields, GeneralVerifications: php.ArrayOf(v.general)}
 	if v.issues.Len() > 0 {
 		row.Issues = php.ArrayOf(v.issues)
@@ -211,10 +227,12 @@ func (v *verification) save() error {
 			row.Counter = protection.CountValid
 		}
 	}
+	v.h.o.Store.Forget(v.project.ID, v.token.Token)
 	err := v.h.o.Store.Verify(v.r.Context(), row)
 	if protection.Is(err, protection.CodeUsed) {
 		return v.refuse(tokenNotFound, reason("submit_token_not_valid")...)
 	}
+	v.guessed = v.guessed && err != nil
 	return err
 }
 

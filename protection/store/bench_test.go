@@ -72,7 +72,7 @@ func benchFlows(b *testing.B, s *Store, pid int) {
 		sub := &protection.Submission{ProjectID: p.ID, TokenID: tok.ID, ValidationToken: token, Signature: strings.Repeat("a", 64), SubmittedAt: testNow, Spam: protection.No, SpamDetectionRating: 5,
 			Data:      php.Map(php.Pair{Key: "formData", Value: php.List(field("name", "Jane Doe"), field("email", "jane@example.com"), field("message", strings.Repeat("Hello there. ", 20)))}),
 			Detection: &protection.Detection{}}
-		if err := s.CreateSubmission(b.Context(), sub, false); err != nil {
+		if err := s.CreateSubmission(b.Context(), tok, sub, false); err != nil {
 			return err
 		}
 		if tok, sub, err = s.TokenAndSubmission(b.Context(), p.ID, token); err != nil {

@@ -26,7 +26,7 @@ func testCleanup(t *testing.T, s *Store) {
 		must(t, s.SavePartial(ctx, &protection.PartialSubmission{ProjectID: p.ID, TokenID: tok.ID, Data: php.Strings("x"), UpdatedAt: tokenAt}))
 		for _, a := range at {
 			sub := &protection.Submission{ProjectID: p.ID, TokenID: tok.ID, Data: php.Strings("x"), SubmittedAt: a, Spam: spam, Detection: &protection.Detection{}}
-			must(t, s.CreateSubmission(ctx, sub, false))
+			must(t, create(ctx, s, sub, false))
 		}
 		return tok
 	}

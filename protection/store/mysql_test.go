@@ -251,7 +251,7 @@ func testParallelChecksOf(t *testing.T, s *Store) {
 	for range 30 {
 		wg.Go(func() {
 			sub := &protection.Submission{ProjectID: p.ID, TokenID: tok.ID, Data: php.Strings("x"), SubmittedAt: testNow, Spam: protection.Yes, Detection: &protection.Detection{}}
-			if err := s.CreateSubmission(context.Background(), sub, true); err != nil {
+			if err := create(context.Background(), s, sub, true); err != nil {
 				t.Error(err)
 			}
 		})
@@ -514,7 +514,7 @@ func oneFlow(s *Store, p *protection.Project, token string) error {
 		return fmt.Errorf("token: %w", err)
 	}
 	sub := &protection.Submission{ProjectID: p.ID, TokenID: tok.ID, Data: php.Strings("x"), SubmittedAt: testNow, Spam: protection.No, Detection: &protection.Detection{}}
-	if err := s.CreateSubmission(ctx, sub, false); err != nil {
+	if err := create(ctx, s, sub, false); err != nil {
 		return fmt.Errorf("check: %w", err)
 	}
 	v := Verification{ProjectID: p.ID, TokenID: tok.ID, SubmissionID: sub.ID, At: testNow, Valid: true, Counted: true, Counter: protection.CountValid}

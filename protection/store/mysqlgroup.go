@@ -18,12 +18,16 @@ type flowWrite struct {
 
 	id    int64 // of the new token or submission
 	first bool  // whether verify used the token up
+	stale bool  // whether the recalled token of a submission has changed
 }
 
 // groupable reports whether flow writes go in groups: rows have to be locked without waiting, so that a row that somebody
 // holds delays nobody else, and the ids of rows inserted together have to be consecutive. InnoDB promises that for statements whose number of
 // rows is known, in every lock mode; a Galera cluster changes the distance between ids whenever a node comes or goes.
 func (s *server) groupable() bool { return s.grouping.Load() && !s.galera.Load() }
+
+// recalls is true where there are groups, which lock the tokens and look at them.
+func (m *mysqlDB) recalls() bool { return m.current.Load().groupable() }
 
 // learnGrouping reads from the server's version whether it locks without waiting: MariaDB since 10.3, MySQL since 8.0.1.
 func (s *server) learnGrouping(version string, increment int64) {
@@ -79,7 +83,7 @@ func (m *mysqlDB) startDays(ctx context.Context, missed map[dayCounter]increment
 func (s *server) writeGroup(ctx context.Context, group []*flowWrite) (missed map[dayCounter]increment, err error) {
 	if len(group) == 1 {
 		switch w := group[0]; {
-		case w.submission != nil:
+		case w.submission != nil && !w.submission.recalled:
 			w.id, missed, err = s.createSubmission(ctx, w.submission, lockToken+" NOWAIT")
 			return missed, err
 		case w.verify != nil:
@@ -143,6 +147,13 @@ func newWriteGroup(group []*flowWrite) *writeGroup {
 // token is the token and the project that it has to be of.
 func (r *verifyRow) token() [2]int64 { return [2]int64{r.tokenID, r.projectID} }
 
+// unusedToken is what can have changed of a token while it is not used up.
+type unusedToken struct {
+	last    int64
+	proof   string
+	partial bool
+}
+
 // lock begins the transaction and locks the rows of all tokens, always in the order of their ids. It finds out which
 // tokens are not used up yet: nobody can use them up until the transaction ends. Tokens that are only inserted are one statement and
 // need neither.
@@ -150,24 +161,32 @@ func (g *writeGroup) lock(ctx context.Context, conn *sql.Conn) error {
 	if len(g.rows) == 0 {
 		return nil
 	}
-	rows, err := conn.QueryContext(ctx, "START TRANSACTION; SELECT `id`, `project_id` FROM `submit_token` FORCE INDEX (PRIMARY) WHERE `id` IN ("+list("?", len(g.rows))+
-		") AND `verified_at` IS NULL ORDER BY `id` FOR UPDATE NOWAIT", g.rows...)
+	rows, err := conn.QueryContext(ctx, "START TRANSACTION; SELECT t.`id`, t.`project_id`, t.`last_submission_id`, t.`proof_of_work_result`, "+
+		"EXISTS (SELECT 1 FROM `partial_submission` p WHERE p.`submit_token_id` = t.`id`) FROM `submit_token` t FORCE INDEX (PRIMARY) "+
+		"WHERE t.`id` IN ("+list("?", len(g.rows))+") AND t.`verified_at` IS NULL ORDER BY t.`id` FOR UPDATE NOWAIT", g.rows...)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
-	unused := map[[2]int64]bool{}
+	unused := map[[2]int64]unusedToken{}
 	for rows.Next() {
-		var id, projectID int64
-		if err := rows.Scan(&id, &projectID); err != nil {
+		var t unusedToken
+		var key [2]int64
+		if err := rows.Scan(&key[0], &key[1], id{&t.last}, text{&t.proof}, &t.partial); err != nil {
 			return err
 		}
-		unused[[2]int64{id, projectID}] = true
+		unused[key] = t
 	}
 	for _, w := range g.verifies {
-		w.first = unused[w.verify.token()]
+		t, found := unused[w.verify.token()]
+		w.first = found && (!w.verify.recalled || t.last == w.verify.submissionID)
 	}
 	g.verifies = slices.DeleteFunc(g.verifies, func(w *flowWrite) bool { return !w.first })
+	for _, w := range g.submissions {
+		t, found := unused[[2]int64{w.submission.tokenID, w.submission.projectID}]
+		w.stale = w.submission.recalled && (!found || t.partial || t.proof != w.submission.proof)
+	}
+	g.submissions = slices.DeleteFunc(g.submissions, func(w *flowWrite) bool { return w.stale })
 	return rows.Err()
 }
 

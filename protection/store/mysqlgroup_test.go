@@ -99,7 +99,7 @@ func testMixedGroup(t *testing.T, s *Store) {
 			sub.Detection = &protection.Detection{FieldRuleItems: php.Strings(fmt.Sprint("item ", i))}
 		}
 		subs = append(subs, sub)
-		work = append(work, func(ctx context.Context) error { return s.CreateSubmission(ctx, sub, i%2 == 0) })
+		work = append(work, func(ctx context.Context) error { return create(ctx, s, sub, i%2 == 0) })
 
 		used := newToken(t, s, project, testNow, "b")
 		verified = append(verified, used)
@@ -162,9 +162,9 @@ func testFailingMember(t *testing.T, s *Store) {
 	}
 	good := &protection.Submission{ProjectID: p.ID, TokenID: newToken(t, s, p, testNow, "a").ID, Data: php.Strings("x"), SubmittedAt: testNow}
 	errs, err := together(t, s,
-		func(ctx context.Context) error { return s.CreateSubmission(ctx, good, true) },
+		func(ctx context.Context) error { return create(ctx, s, good, true) },
 		func(ctx context.Context) error {
-			return s.CreateSubmission(ctx, &protection.Submission{ProjectID: p.ID, TokenID: 4711, Data: php.Strings("x"), SubmittedAt: testNow}, true)
+			return create(ctx, s, &protection.Submission{ProjectID: p.ID, TokenID: 4711, Data: php.Strings("x"), SubmittedAt: testNow}, true)
 		},
 		func(ctx context.Context) error {
 			return s.CreateToken(ctx, &protection.SubmitToken{ProjectID: p.ID, Token: strings.Repeat("x", 100), CreatedAt: testNow})
@@ -214,7 +214,7 @@ func testLockedMember(t *testing.T, m *lab.MariaDB) {
 	create := func(tok *protection.SubmitToken, then func() error) func(context.Context) error {
 		return func(ctx context.Context) error {
 			sub := &protection.Submission{ProjectID: p.ID, TokenID: tok.ID, Data: php.Strings("x"), SubmittedAt: testNow}
-			if err := s.CreateSubmission(ctx, sub, false); err != nil {
+			if err := create(ctx, s, sub, false); err != nil {
 				return err
 			}
 			return then()

@@ -168,6 +168,8 @@ func (db *sqliteDB) verify(ctx context.Context, r verifyRow) (first bool, err er
 	return first, err
 }
 
+func (db *sqliteDB) recalls() bool { return true }
+
 func (db *sqliteDB) close() error {
 	if db.group != nil {
 		db.group.close()

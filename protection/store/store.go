@@ -97,18 +97,22 @@ type backend interface {
 	// createToken inserts a token; find tells the id of one that was inserted before the connection was lost.
 	createToken(ctx context.Context, row []any, find findToken) (int64, error)
 	// createSubmission writes sub, its detection, the token's last submission and the counter of spam, as one transaction.
+	// For a token that was recalled and has changed it is errStale.
 	createSubmission(ctx context.Context, r submissionRow) (int64, error)
 	// verify marks a token and its submission as verified and counts, as one transaction; it is false if the token was
-	// verified before.
+	// verified before or, if it was recalled, has changed.
 	verify(ctx context.Context, r verifyRow) (bool, error)
+	// recalls reports whether createSubmission and verify can tell that a recalled token has changed.
+	recalls() bool
 	close() error
 }
 
 // Store is an open database.
 type Store struct {
-	o     Options
-	b     backend
-	rules ruleWatch
+	o      Options
+	b      backend
+	rules  ruleWatch
+	memory memory
 
 	withPartial, withSubmission *lookup
 

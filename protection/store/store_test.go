@@ -75,7 +75,7 @@ func contract(t *testing.T, open func(testing.TB) *Store) {
 		"verify": testVerify, "verify once": testVerifyOnce, "parallel checks": testParallelChecks, "counts": testCounts, "statistic": testStatistic,
 		"restriction": testRestriction, "localization": testLocalization, "guideline": testGuideline, "translation": testTranslation,
 		"rules": testRules, "rule versions": testRuleVersions, "cleanup": testCleanup, "packages": testPackages, "key": testCheckKey,
-		"limits": testLimits, "import": testImport,
+		"limits": testLimits, "import": testImport, "recall": testRecall, "recall is a guess": testRecallIsAGuess, "stale members": testStaleMembers,
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t)
@@ -147,7 +147,7 @@ func newSubmission(t testing.TB, s *Store, tok *protection.SubmitToken, at time.
 		Data: php.Map(php.Pair{Key: "formData", Value: php.List(php.Map(php.Pair{Key: "name", Value: php.String("first")}, php.Pair{Key: "value", Value: php.String("Zoë / \"x\"")}))}),
 		Spam: spam, SpamDetectionRating: 5,
 	}
-	must(t, s.CreateSubmission(t.Context(), sub, spam == protection.Yes))
+	must(t, create(t.Context(), s, sub, spam == protection.Yes))
 	return sub
 }
 
@@ -277,7 +277,7 @@ func testSubmission(t *testing.T, s *Store) {
 		VerifiedFields:       php.List(), SpamRating: 0.1 + 0.2, SpamDetectionRating: 5, Spam: protection.No,
 		Detection: &protection.Detection{FieldRuleItems: php.Map(php.Pair{Key: "formData.a", Value: php.List(php.Map(php.Pair{Key: "rating", Value: php.Float(10)}))}), SubmissionRules: php.List()},
 	}
-	must(t, s.CreateSubmission(ctx, want, false))
+	must(t, create(ctx, s, want, false))
 	want.SpamRating = 0.3
 	got, err := s.Submission(ctx, p.ID, want.ID)
 	must(t, err)
@@ -315,11 +315,11 @@ func testSubmission(t *testing.T, s *Store) {
 	}
 	_, err = s.Submission(ctx, p.ID+1, second.ID)
 	wantCode(t, err, protection.CodeNotFound)
-	wantCode(t, s.CreateSubmission(ctx, &protection.Submission{ProjectID: p.ID, TokenID: 4711, SubmittedAt: testNow, Data: php.Strings("x")}, true), protection.CodeConflict)
+	wantCode(t, create(ctx, s, &protection.Submission{ProjectID: p.ID, TokenID: 4711, SubmittedAt: testNow, Data: php.Strings("x")}, true), protection.CodeConflict)
 	if days, _ = s.Statistics(ctx, p.ID, time.Time{}); days[0].Spam != 1 {
 		t.Error("a failed submission was counted")
 	}
-	wantCode(t, s.CreateSubmission(ctx, &protection.Submission{ProjectID: p.ID, TokenID: tok.ID, Data: php.String("\xff")}, false), protection.CodeInvalid)
+	wantCode(t, create(ctx, s, &protection.Submission{ProjectID: p.ID, TokenID: tok.ID, Data: php.String("\xff")}, false), protection.CodeInvalid)
 }
 
 func testVerify(t *testing.T, s *Store) {
@@ -401,7 +401,7 @@ func testParallelChecks(t *testing.T, s *Store) {
 	for i := range n {
 		wg.Go(func() {
 			sub := &protection.Submission{ProjectID: p.ID, TokenID: toks[i%2].ID, Data: php.Strings("x"), SubmittedAt: testNow, Spam: protection.Yes}
-			if err := s.CreateSubmission(context.Background(), sub, true); err != nil {
+			if err := create(context.Background(), s, sub, true); err != nil {
 				t.Error(err)
 			}
 		})
@@ -705,7 +705,7 @@ func testLimits(t *testing.T, s *Store) {
 	same(t, "odd token", got, tok)
 	sub := &protection.Submission{ProjectID: p.ID, TokenID: tok.ID, Data: php.Map(php.Pair{Key: "x", Value: php.String(big)}), IgnoredFields: php.Strings(big, `'; DROP TABLE project; -- `, `\`),
 		SubmittedAt: testNow.Truncate(time.Second), Detection: &protection.Detection{FieldRuleItems: php.Strings(big), SubmissionRules: php.Strings(`\'`)}}
-	must(t, s.CreateSubmission(ctx, sub, true))
+	must(t, create(ctx, s, sub, true))
 	again, err := s.Submission(ctx, p.ID, sub.ID)
 	must(t, err)
 	if !again.Data.Identical(sub.Data) || !again.IgnoredFields.Identical(sub.IgnoredFields) || !again.Detection.FieldRuleItems.Identical(sub.Detection.FieldRuleItems) {

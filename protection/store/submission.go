@@ -2,8 +2,6 @@ package store
 
 import (
 	"context"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/mosparoctl/mosparoctl/protection"
@@ -42,6 +40,8 @@ type submissionRow struct {
 	tokenID   int64
 	projectID int64
 	spam      bool // to be counted
+	recalled  bool // the token was; it must still be unused and ask for proof
+	proof     string
 	day, now  string
 }
 
@@ -54,14 +54,21 @@ const (
 	setLast         = "UPDATE `submit_token` SET `last_submission_id` = ? WHERE `id` = ? AND `project_id` + 0 = ?"
 )
 
-// CreateSubmission inserts sub and its detection, makes it the last one of its token and, if countSpam is true, counts it
-// as spam, all at once. It sets sub.ID. Rating and threshold are rounded as PHP rounds them.
-func (s *Store) CreateSubmission(ctx context.Context, sub *protection.Submission, countSpam bool) error {
+// CreateSubmission inserts sub and its detection, makes it the last one of its token t and, if countSpam is true, counts it
+// as spam, all at once. It sets sub.ID. Rating and threshold are rounded as PHP rounds them. CodeStale means that t was
+// recalled and is not any more what the database holds: nothing was done, and t is forgotten.
+func (s *Store) CreateSubmission(ctx context.Context, t *protection.SubmitToken, sub *protection.Submission, countSpam bool) error {
 	row, err := s.submissionRow(sub, countSpam)
 	if err == nil {
+		row.recalled, row.proof = t.Recalled, t.ProofOfWorkResult
 		sub.ID, err = s.b.createSubmission(ctx, row)
 	}
-	return wrap("create submission", err)
+	if err != nil {
+		s.Forget(t.ProjectID, t.Token)
+		return wrap("create submission", err)
+	}
+	s.remember(t, sub.ID, row.columns)
+	return nil
 }
 
 func (s *Store) submissionRow(sub *protection.Submission, countSpam bool) (r submissionRow, err error) {
@@ -100,6 +107,9 @@ func (s *Store) submissionRow(sub *protection.Submission, countSpam bool) (r sub
 // insert writes r within a transaction.
 func (r submissionRow) insert(ctx context.Context, q querier) (int64, error) {
 	res, err := q.exec(ctx, insertSubmission+submissionMarks, r.columns...)
+	if code, _ := sqliteCode(err); code == protection.CodeConflict && r.recalled { // the token was deleted
+		err = errStale()
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -112,7 +122,15 @@ func (r submissionRow) insert(ctx context.Context, q querier) (int64, error) {
 			return 0, err
 		}
 	}
-	if _, err := q.exec(ctx, setLast, n, r.tokenID, r.projectID); err != nil {
+	query, args := setLast, []any{n, r.tokenID, r.projectID}
+	if r.recalled {
+		query, args = query+stillUnused, append(args, textOrNull(r.proof))
+	}
+	changed, err := affected(q.exec(ctx, query, args...))
+	if err == nil && changed == 0 && r.recalled {
+		err = errStale()
+	}
+	if err != nil {
 		return 0, err
 	}
 	if r.spam {
@@ -124,7 +142,10 @@ func (r submissionRow) insert(ctx context.Context, q querier) (int64, error) {
 func (m *mysqlDB) createSubmission(ctx context.Context, r submissionRow) (n int64, err error) {
 	w := flowWrite{submission: &r}
 	err = m.o.observe("create submission", func() error {
-		if done, _ := m.group(ctx, &w); done {
+		switch done, _ := m.group(ctx, &w); {
+		case done && w.stale, !done && r.recalled: // what has failed is decided anew, with the token as it is
+			return errStale()
+		case done:
 			n = w.id
 			return nil
 		}
@@ -167,156 +188,6 @@ func (s *server) createSubmission(ctx context.Context, r *submissionRow, lock st
 
 // lockToken takes the exclusive lock of a token's row without changing it.
 const lockToken = "SELECT `id` FROM `submit_token` WHERE `id` = ? FOR UPDATE"
-
-// Verification is the outcome of verify: everything that becomes true at once when a token is used up.
-type Verification struct {
-	ProjectID            int64
-	TokenID              int64
-	SubmissionID         int64
-	At                   time.Time
-	Valid                bool
-	VerifiedFields       php.Value
-	GeneralVerifications php.Value
-	Issues               php.Value // null leaves the column NULL
-	Data                 php.Value // with merged metadata; null leaves the column as it is
-
-	Counted bool // whether Counter is counted
-	Counter protection.Counter
-}
-
-type verifyRow struct {
-	tokenID, submissionID, projectID int64
-	at, day                          string
-	columns                          []any // verifiedColumns
-	data                             string
-	counter                          string // a column, or empty
-}
-
-const (
-	markToken = "UPDATE `submit_token` SET `verified_at` = ? WHERE `id` = ? AND `project_id` + 0 = ? AND `verified_at` IS NULL"
-)
-
-// verifiedColumns are what a verification sets in its submission, beside the data.
-var verifiedColumns = [...]string{"`verified_at`", "`valid`", "`verified_fields`", "`general_verifications`", "`issues`"}
-
-// Verify uses a token up and records the outcome. However many nodes try at once, exactly one succeeds; the others get
-// CodeUsed. CodeUnavailable after a lost connection can mean that this very call used the token up: the caller must not
-// accept the submission then.
-func (s *Store) Verify(ctx context.Context, v Verification) error {
-	row, err := s.verifyRow(v)
-	if err != nil {
-		return wrap("verify submission", err)
-	}
-	first, err := s.b.verify(ctx, row)
-	if err == nil && !first {
-		err = protection.Errorf(protection.CodeUsed, "the submit token was verified before")
-	}
-	return wrap("verify submission", err)
-}
-
-func (s *Store) verifyRow(v Verification) (r verifyRow, err error) {
-	fields, err := jsonArray(v.VerifiedFields)
-	if err != nil {
-		return r, err
-	}
-	general, err := jsonArray(v.GeneralVerifications)
-	if err != nil {
-		return r, err
-	}
-	issues, err := jsonText(v.Issues)
-	if err != nil {
-		return r, err
-	}
-	r = verifyRow{tokenID: v.TokenID, submissionID: v.SubmissionID, projectID: v.ProjectID, at: s.stamp(v.At), day: s.day(v.At)}
-	r.columns = []any{r.at, bit(v.Valid), fields, general, issues}
-	if v.Counted {
-		r.counter = counterColumn(v.Counter)
-	}
-	r.data, err = s.o.Key.EncryptJSON(v.Data)
-	return r, err
-}
-
-// statement is the update of the submission and its values.
-func (r verifyRow) statement() (string, []any) {
-	query, args := "UPDATE `submission` SET "+strings.Join(verifiedColumns[:], " = ?, ")+" = ?", slices.Clip(r.columns)
-	if r.data != "" {
-		query += ", `data` = ?"
-		args = append(args, r.data)
-	}
-	return query + " WHERE `id` = ? AND `project_id` + 0 = ?", append(args, r.submissionID, r.projectID)
-}
-
-// update writes r within a transaction; it is false if the token was verified before.
-func (r verifyRow) update(ctx context.Context, q querier) (bool, error) {
-	n, err := affected(q.exec(ctx, markToken, r.at, r.tokenID, r.projectID))
-	if err != nil || n == 0 {
-		return false, err
-	}
-	query, args := r.statement()
-	if _, err := q.exec(ctx, query, args...); err != nil {
-		return false, err
-	}
-	if r.counter != "" {
-		err = dayCounter{r.counter, r.projectID, r.day}.add(ctx, q, dialectSQLite, increment{1, r.at})
-	}
-	return err == nil, err
-}
-
-// markTokenFirst is markToken for a script: it notes in a variable of the connection whether it was the first. ROW_COUNT()
-// is not enough for the statements after it: with it, a script whose client had gone in the middle was seen committed on MariaDB
-// 10.11 without its last update, presumably since the function loses its value where a reply can't be sent.
-const markTokenFirst = "UPDATE `submit_token` SET `verified_at` = IF(@mosparoctl_first := 1, ?, NULL) " +
-	"WHERE `id` = ? AND `project_id` + 0 = ? AND `verified_at` IS NULL"
-
-func (m *mysqlDB) verify(ctx context.Context, r verifyRow) (first bool, err error) {
-	w := flowWrite{verify: &r}
-	lost := false
-	err = m.o.observe("verify submission", func() (err error) {
-		done := false
-		if done, lost = m.group(ctx, &w); done {
-			first = w.first
-			return nil
-		}
-		var missed map[dayCounter]increment
-		err = m.retry(ctx, func(ctx context.Context, s *server) error {
-			first, missed, err = s.verify(ctx, &r, "")
-			lost = lost || err != nil && classify(err) == unsure
-			return err
-		})
-		m.startDays(ctx, missed)
-		return err
-	})
-	if err == nil && !first && lost {
-		return false, protection.Errorf(protection.CodeUnavailable, "the connection was lost while the token was used up: nobody can tell by whom")
-	}
-	return first, err
-}
-
-// verify sends the whole transaction in one packet; each statement changes something only if the token was marked by it.
-func (s *server) verify(ctx context.Context, r *verifyRow, lock string) (first bool, missed map[dayCounter]increment, err error) {
-	query, set := r.statement()
-	k, one := dayCounter{r.counter, r.projectID, r.day}, increment{1, r.at}
-	script, args := "SET @mosparoctl_first = 0; START TRANSACTION; ", []any{}
-	markedAt := 2
-	if lock != "" {
-		script, args = script+"DO ("+lock+"); ", append(args, r.tokenID)
-		markedAt++
-	}
-	script += markTokenFirst + "; " + query + " AND @mosparoctl_first = 1; "
-	args = append(append(args, r.at, r.tokenID, r.projectID), set...)
-	if r.counter != "" {
-		script += k.update() + " AND @mosparoctl_first = 1; "
-		args = append(args, k.updateArgs(one)...)
-	}
-	res, err := s.script(ctx, script+"COMMIT", args...)
-	if err != nil || res.affected[markedAt] == 0 {
-		return false, nil, err
-	}
-	if r.counter != "" && res.affected[len(res.affected)-2] == 0 {
-		missed = map[dayCounter]increment{k: one}
-	}
-	return true, missed, nil
-}
 
 // SetData replaces the data of a submission.
 func (s *Store) SetData(ctx context.Context, projectID, submissionID int64, data php.Value) error {

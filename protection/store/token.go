@@ -35,6 +35,9 @@ func (s *Store) CreateToken(ctx context.Context, t *protection.SubmitToken) (err
 		err = q.row(ctx, "SELECT t.`id` FROM `submit_token` t WHERE "+whereToken, t.Token, t.ProjectID).Scan(&id)
 		return id, err
 	})
+	if err == nil {
+		s.remember(t, 0, nil)
+	}
 	return err
 }
 
