@@ -173,9 +173,6 @@ func (c *call) storeFormData() (php.Value, error) {
 	if data.Len() == 0 { // only metadata, which are not allowed; mosparo cannot load a row without data
 		return php.Map(boolPair("result", true)), nil
 	}
-	if data.Len() == 0 { // metadata that may not be kept; PHP cannot read a row without data
-		return php.Map(boolPair("result", true)), nil
-	}
 	partial.Data, partial.IgnoredFields, partial.UpdatedAt = php.ArrayOf(data), php.ArrayOf(ignored), now
 	c.h.o.Store.Forget(c.project.ID, token.Token)
 	if err := c.h.o.Store.SavePartial(c.r.Context(), partial); err != nil {
