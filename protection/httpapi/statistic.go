@@ -46,7 +46,7 @@ func (c *call) statisticStart() (time.Time, error) {
 		if !ok {
 			return now, exception{status: http.StatusBadRequest}
 		}
-		start, ok := parseDate(text, now)
+		start, ok := php.ParseTime(text, now)
 		switch {
 		case !ok:
 			return now, c.refuse("The start date has an invalid format. Excepted format: YYYY-MM-DD")

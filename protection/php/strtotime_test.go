@@ -1,4 +1,4 @@
-package httpapi
+package php
 
 import (
 	"testing"
@@ -6,7 +6,7 @@ import (
 )
 
 // The dates are those of PHP 8.2 at this moment, empty where it refuses the text.
-func TestParseDate(t *testing.T) {
+func TestParseTime(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 15, 0, 0, time.UTC)
 	for text, want := range map[string]string{
 		"":                              "2026-11-23 12:15",
@@ -99,7 +99,7 @@ func TestParseDate(t *testing.T) {
 		"2025-01-31 noon":               "2025-01-31 12:00",
 	} {
 		got := ""
-		if at, ok := parseDate(text, now); ok {
+		if at, ok := ParseTime(text, now); ok {
 			got = at.Format("2006-01-02 15:04")
 		}
 		if got != want {
@@ -109,20 +109,20 @@ func TestParseDate(t *testing.T) {
 }
 
 // A start date is read in the time zone of the store.
-func TestParseDateElsewhere(t *testing.T) {
+func TestParseTimeElsewhere(t *testing.T) {
 	zone := time.FixedZone("", 5*3600)
 	now := time.Date(2026, 11, 23, 2, 0, 0, 0, zone)
 	for text, want := range map[string]string{"today": "2026-11-23T00:00:00+05:00", "2025-01-31 UTC": "2025-01-31T05:00:00+05:00", "@0": "1970-01-01T05:00:00+05:00"} {
-		if at, ok := parseDate(text, now); !ok || at.Format(time.RFC3339) != want {
+		if at, ok := ParseTime(text, now); !ok || at.Format(time.RFC3339) != want {
 			t.Errorf("%q: %v %v, want %s", text, at, ok, want)
 		}
 	}
 }
 
-// FuzzParseDate looks for panics.
-func FuzzParseDate(f *testing.F) {
+// FuzzParseTime looks for panics.
+func FuzzParseTime(f *testing.F) {
 	for _, s := range []string{"2025-01-31T12:00:00Z", "last monday of", "-1 day ago", "@1", "europe/zurich 3pm", "first day of 2025W53"} {
 		f.Add(s)
 	}
-	f.Fuzz(func(_ *testing.T, text string) { parseDate(text, time.Date(2026, 11, 23, 12, 15, 0, 0, time.UTC)) })
+	f.Fuzz(func(_ *testing.T, text string) { ParseTime(text, time.Date(2026, 11, 23, 12, 15, 0, 0, time.UTC)) })
 }

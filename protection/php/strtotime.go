@@ -1,4 +1,4 @@
-package httpapi
+package php
 
 import (
 	"regexp"
@@ -11,10 +11,10 @@ import (
 // maxDate bounds the text of a date, in bytes.
 const maxDate = 200
 
-// parseDate reads what PHP's strtotime reads, as far as people write it: dates and times in digits or with the names of
+// ParseTime reads what PHP's strtotime reads (8.2), as far as people write it: dates and times in digits or with the names of
 // months, Unix times, words such as today and noon, weekdays, and distances such as "-7 days", "last month" and "2 weeks ago",
 // one after the other. Days beyond the end of a month run into the next. It is false for everything else.
-func parseDate(text string, now time.Time) (time.Time, bool) {
+func ParseTime(text string, now time.Time) (time.Time, bool) {
 	p := dateParser{now: now, loc: now.Location(), weekday: -1}
 	rest := strings.ToLower(text)
 	if len(rest) > maxDate {
@@ -178,7 +178,7 @@ func weekdayOf(name string) int {
 
 // shortYear is a year of two digits.
 func shortYear(text string) int {
-	y := number(text)
+	y := digits(text)
 	switch {
 	case len(text) > 2:
 	case y < 70:
@@ -189,7 +189,7 @@ func shortYear(text string) int {
 	return y
 }
 
-func number(text string) int {
+func digits(text string) int {
 	n, _ := strconv.Atoi(text)
 	return n
 }
@@ -211,11 +211,11 @@ func ymd(pattern string, year, month, day int) dateForm {
 		if year > 0 {
 			y = shortYear(m[year])
 		}
-		if mon = number(m[month]); m[month][0] >= 'a' {
+		if mon = digits(m[month]); m[month][0] >= 'a' {
 			mon = monthOf(m[month])
 		}
 		if day > 0 {
-			d = number(m[day])
+			d = digits(m[day])
 		}
 		return p.date(y, mon, d)
 	})
@@ -250,27 +250,27 @@ var dateForms = []dateForm{
 	ymd(`([0-9]{4})[ \t.-]*(`+monthNames+`)`, 1, 2, 0),
 	form(monthNames, func(p *dateParser, m []string) bool { return p.date(p.now.Year(), monthOf(m[0]), p.now.Day()) }),
 	form(`([0-9]{4})-?w(0[1-9]|[1-4][0-9]|5[0-3])(?:-?([0-7]))?`, func(p *dateParser, m []string) bool {
-		fourth := time.Date(number(m[1]), 1, 4, 0, 0, 0, 0, time.UTC) // is in the first week
+		fourth := time.Date(digits(m[1]), 1, 4, 0, 0, 0, 0, time.UTC) // is in the first week
 		day := 1
 		if m[3] != "" {
-			day = number(m[3])
+			day = digits(m[3])
 		}
-		return p.date(number(m[1]), 1, 4-(int(fourth.Weekday())+6)%7+7*(number(m[2])-1)+day-1)
+		return p.date(digits(m[1]), 1, 4-(int(fourth.Weekday())+6)%7+7*(digits(m[2])-1)+day-1)
 	}),
-	form(`([0-9]{4})[.-]?(00[1-9]|0[1-9][0-9]|[12][0-9][0-9]|3[0-5][0-9]|36[0-6])`, func(p *dateParser, m []string) bool { return p.date(number(m[1]), 1, number(m[2])) }),
+	form(`([0-9]{4})[.-]?(00[1-9]|0[1-9][0-9]|[12][0-9][0-9]|3[0-5][0-9]|36[0-6])`, func(p *dateParser, m []string) bool { return p.date(digits(m[1]), 1, digits(m[2])) }),
 	{regexp.MustCompile(`^t?` + clock + `(?:[ \t]*([ap])\.?m\.?)?`), func(p *dateParser, m []string) bool { return p.halfDay(m[1], m[2], m[3], m[4]) }},
 	form(`t(2[0-4]|[01][0-9])(?:([0-5][0-9])([0-5][0-9])?)?`, func(p *dateParser, m []string) bool { return p.halfDay(m[1], m[2], m[3], "") }),
 	form(`(1[0-2]|0?[1-9])[ \t]*([ap])\.?m\.?`, func(p *dateParser, m []string) bool { return p.halfDay(m[1], "0", "0", m[2]) }),
 	form(`[0-9]{4}`, func(p *dateParser, m []string) bool { // a time if it can be one
-		if h, i := number(m[0][:2]), number(m[0][2:]); h < 25 && i < 60 {
+		if h, i := digits(m[0][:2]), digits(m[0][2:]); h < 25 && i < 60 {
 			return p.time(h, i, 0)
 		}
-		p.relative[0] += number(m[0]) - p.now.Year()
+		p.relative[0] += digits(m[0]) - p.now.Year()
 		return true
 	}),
 	form(weekdayNames, func(p *dateParser, m []string) bool { p.weekday, p.plain = weekdayOf(m[0]), true; return true }),
 	form(`([+-]*)[ \t]*([0-9]{1,9})[ \t]*(`+unitNames+`)`, func(p *dateParser, m []string) bool {
-		n := number(m[2])
+		n := digits(m[2])
 		if n > 1_000_000 {
 			return false
 		}
@@ -292,7 +292,7 @@ var dateForms = []dateForm{
 		return true
 	}),
 	{regexp.MustCompile(`^(?:utc|gmt)?([+-])(2[0-4]|[01]?[0-9]):?([0-5][0-9])?`), func(p *dateParser, m []string) bool {
-		seconds := 3600*number(m[2]) + 60*number(m[3])
+		seconds := 3600*digits(m[2]) + 60*digits(m[3])
 		if m[1] == "-" {
 			seconds = -seconds
 		}
@@ -340,7 +340,7 @@ func (p *dateParser) word(m []string) bool {
 }
 
 func (p *dateParser) halfDay(hour, minute, second, half string) bool {
-	h := number(hour)
+	h := digits(hour)
 	if half != "" {
 		if h < 1 || h > 12 {
 			return false
@@ -349,7 +349,7 @@ func (p *dateParser) halfDay(hour, minute, second, half string) bool {
 			h += 12
 		}
 	}
-	return p.time(h, number(minute), number(second))
+	return p.time(h, digits(minute), digits(second))
 }
 
 // zoneName writes a zone as the database does: Europe/Zurich.
