@@ -87,7 +87,7 @@ func (v *verdicts) judgeServers(n *node, list []balancer.Server) {
 	}
 	for _, b := range v.session.env.Deployment.Balancers {
 		if !known[b.Name] && b.Kind != inventory.BalancerCommand {
-			verdict, mend = Fail, fmt.Sprintf("name the server under nodes: %s: backend: {%s: NAME} in the inventory", n.Name, b.Name)
+			verdict, mend = Fail, fmt.Sprintf("write the name that %s has for it into the inventory, under nodes: %s: backend: %s:", b.Name, n.Name, b.Name)
 			texts = append(texts, b.Name+": knows no such server")
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -159,7 +160,7 @@ func cacheReach() Check {
 			Name: "cache-reach", Family: FamilyCache,
 			Title: "Can every node write to its cache and read from it?",
 			Why:   "Without its cache a node schedules cleanups by itself and builds CSS anew; a redis without lazy=1 takes it down.",
-			Mend:  "mosparoctl exec --nodes NODE -- systemctl status redis",
+			Mend:  "see that the server of cache: url: runs and lets the nodes in",
 		},
 		ask: func(ctx context.Context, n *node) (cacheReply, error) {
 			conf, err := askShared(ctx, n)
@@ -203,7 +204,7 @@ func roundTrip(ctx context.Context, n *node, d dsn) (cacheReply, error) {
 			r.took = took
 		}
 		if got[key] != value {
-			return r, failf("", "%s took a value and does not return it: it may be full, or evict at once", r.where)
+			return r, failf("raise maxmemory, or set maxmemory-policy allkeys-lru", "%s took a value and does not return it: it may be full, or evict at once", r.where)
 		}
 	}
 	if err := c.remove(ctx, key); err != nil {
@@ -234,15 +235,13 @@ func cacheFailure(n *node, d dsn, err error) error {
 			return failf(mend, "%s refuses: %s", where, text)
 		}
 	}
-	return failf(fmt.Sprintf("mosparoctl exec --nodes %s -- nc -zv %s", n.Name, strings.ReplaceAll(firstOf(d.servers), ":", " ")),
-		"%s can't be used from here: %s", where, text)
-}
-
-func firstOf(list []string) string {
-	if len(list) == 0 {
-		return ""
+	mend := "" // of the check: a socket file is nothing to connect to by hand
+	if len(d.servers) > 0 {
+		if host, port, err := net.SplitHostPort(d.servers[0]); err == nil {
+			mend = n.exec("nc", "-zv", host, port)
+		}
 	}
-	return list[0]
+	return failf(mend, "%s can't be used from here: %s", where, text)
 }
 
 // probeKey is a key that nobody else uses and nobody can guess.

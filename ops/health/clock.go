@@ -31,7 +31,7 @@ func clock() Check {
 			Name: "clock-skew", Family: FamilyClock,
 			Title: "Do all nodes agree on the time?",
 			Why:   "Delays, lockouts, the minimum time, sessions and the cleanup lock compare times that different nodes wrote.",
-			Mend:  "timedatectl set-ntp true",
+			Mend:  "mosparoctl exec -- timedatectl set-ntp true",
 		},
 		ask:   sampleClock,
 		judge: judgeClock,
@@ -121,14 +121,17 @@ func judgeClock(_ context.Context, v *verdicts, answers []answer[offset]) {
 		skew := a.value.ahead - median
 		sure := max(skew.Abs()-a.value.error, 0)
 		worst = max(worst, skew.Abs())
-		verdict := OK
+		verdict, mend := OK, ""
 		switch {
 		case sure >= fail:
 			verdict = Fail
 		case sure >= warn:
 			verdict = Warn
 		}
-		v.add(a.node, verdict, "", fmt.Sprintf("%s the others, %s this machine (±%s)", ahead(skew), ahead(a.value.ahead), round(a.value.error)),
+		if verdict != OK {
+			mend = a.node.exec("timedatectl", "set-ntp", "true")
+		}
+		v.add(a.node, verdict, mend, fmt.Sprintf("%s the others, %s this machine (±%s)", ahead(skew), ahead(a.value.ahead), round(a.value.error)),
 			Figure{Name: "skew", Value: skew.Seconds(), Unit: "s", Warn: warn.Seconds(), Fail: fail.Seconds()},
 			Figure{Name: "offset", Value: a.value.ahead.Seconds(), Unit: "s"})
 	}

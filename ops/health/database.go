@@ -183,7 +183,7 @@ func dbFailure(n *node, cfg *mysql.Config, err error) error {
 	var m *mysql.MySQLError
 	if !errors.As(err, &m) {
 		host, port, _ := net.SplitHostPort(cfg.Addr)
-		return failf(fmt.Sprintf("mosparoctl exec --nodes %s -- nc -zv %s %s", n.Name, host, port),
+		return failf(n.exec("nc", "-zv", host, port),
 			"%s can't be reached from here: %s", cfg.Addr, n.reason(err))
 	}
 	switch m.Number {
@@ -192,7 +192,7 @@ func dbFailure(n *node, cfg *mysql.Config, err error) error {
 	case errNoRight, errNoSchema:
 		return failf("compare database_name: mosparoctl env diff", "%s has no database %s for the user %s", cfg.Addr, cfg.DBName, cfg.User)
 	case errHost:
-		return failf("allow the node's address: CREATE USER '…'@'…'", "%s does not let this node in: %s", cfg.Addr, oneLine(m.Message))
+		return failf(fmt.Sprintf("on the server, let the user %s in from the address that it names", cfg.User), "%s does not let this node in: %s", cfg.Addr, oneLine(m.Message))
 	case errTooMany:
 		return failf("raise max_connections, or lower PHP-FPM's pm.max_children", "%s has no connection left", cfg.Addr)
 	}

@@ -3,13 +3,13 @@ package health
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"time"
 )
 
 // staleness is how mosparo's compiled container relates to what it was made of.
 type staleness struct {
+	dir      string // of the compiled container
 	compiled time.Time
 	newer    string // a file that is newer; "" if there is none
 	changed  time.Time
@@ -22,7 +22,7 @@ func staleCache() Check {
 			Name: "files-cache", Family: FamilyFiles,
 			Title: "Is var/cache newer than the code it was compiled from?",
 			Why:   "With a container of older code routes and services are missing, and options such as the database's TLS are the old ones.",
-			Mend:  "php bin/console cache:clear",
+			Mend:  "remove the compiled container: mosparo makes it anew",
 		},
 		ask: func(ctx context.Context, n *node) (staleness, error) {
 			var s staleness
@@ -33,7 +33,8 @@ func staleCache() Check {
 			if e, err := n.environment(ctx); err == nil && e.values["APP_ENV"] != "" {
 				env = e.values["APP_ENV"]
 			}
-			entries, err := n.host.ReadDir(ctx, n.file("var/cache/"+env))
+			s.dir = n.file("var/cache/" + env)
+			entries, err := n.host.ReadDir(ctx, s.dir)
 			if errors.Is(err, fs.ErrNotExist) {
 				return s, nil
 			}
@@ -71,7 +72,7 @@ func staleCache() Check {
 				case a.value.compiled.IsZero():
 					v.ok(a.node, "not compiled yet")
 				case a.value.newer != "":
-					v.warn(a.node, fmt.Sprintf("mosparoctl exec --nodes %s -- rm -rf %s", a.node.Name, a.node.file("var/cache/prod")),
+					v.warn(a.node, a.node.exec("rm", "-rf", a.value.dir),
 						"%s is newer than the compiled container of %s", a.value.newer, stamp(a.value.compiled))
 				default:
 					v.ok(a.node, "compiled %s", stamp(a.value.compiled))

@@ -166,7 +166,7 @@ func envEqual() Check {
 				keys := differingKeys(shared(a.value), shared(ref.value))
 				switch {
 				case a.value.dumped:
-					v.warn(a.node, "rm "+a.node.file(".env.local.php"), ".env.local.php replaces all .env files here: changes to .env.local have no effect")
+					v.warn(a.node, a.node.exec("rm", a.node.file(".env.local.php")), ".env.local.php replaces all .env files here: changes to .env.local have no effect")
 				case a.value.local == nil && ref.value.local != nil:
 					v.fail(a.node, "", "there is no .env.local, but %s has one", ref.node.Name)
 				case len(keys) > 0:

@@ -109,7 +109,7 @@ func resources() Check {
 				r := a.value
 				switch {
 				case r.inCache && r.mapping != "":
-					v.fail(a.node, "rm "+a.node.file(mappingsFile), "%s is left over: CSS is in the shared cache, and this file goes before it", mappingsFile)
+					v.fail(a.node, a.node.exec("rm", a.node.file(mappingsFile)), "%s is left over: CSS is in the shared cache, and this file goes before it", mappingsFile)
 				case r.inCache:
 					v.ok(a.node, "CSS is in the shared cache")
 				case r.mapping != ref.value.mapping:

@@ -3,7 +3,6 @@ package health
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"strconv"
 	"strings"
@@ -28,7 +27,7 @@ func owner() Check {
 			Name: "files-owner", Family: FamilyFiles,
 			Title: "Can PHP write its configuration, cache, logs and resources?",
 			Why:   "A console command run as root leaves files that PHP can't write: pages answer 500 and settings can't be saved.",
-			Mend:  "chown -R OWNER PATH",
+			Mend:  "give what the evidence names to the user that PHP runs as",
 		},
 		ask: askOwner,
 		judge: func(_ context.Context, v *verdicts, answers []answer[ownership]) {
@@ -36,9 +35,9 @@ func owner() Check {
 				o := a.value
 				switch {
 				case len(o.locked) > 0:
-					v.fail(a.node, "chmod u+rwx "+o.locked[0], "the owner can't write %s", list(o.locked, 3))
+					v.fail(a.node, a.node.exec("chmod", "u+rwx", o.locked[0]), "the owner can't write %s", list(o.locked, 3))
 				case len(o.foreign) > 0:
-					v.fail(a.node, fmt.Sprintf("chown -R %d %s", o.uid, o.foreign[0]), "%s: not of user %d", list(o.foreign, 3), o.uid)
+					v.fail(a.node, a.node.exec("chown", "-R", strconv.Itoa(o.uid), o.foreign[0]), "%s: not of user %d", list(o.foreign, 3), o.uid)
 				default:
 					v.ok(a.node, "all of user %d", o.uid)
 				}
@@ -77,7 +76,7 @@ func askOwner(ctx context.Context, n *node) (ownership, error) {
 		}
 	}
 	if len(dirs) == 0 {
-		return o, failf(deployHint, "there is none of %s", strings.Join(writable[:], ", "))
+		return o, failf(n.deployMend(), "there is none of %s", strings.Join(writable[:], ", "))
 	}
 	// A link's own owner doesn't matter, that of what it leads to does: shared paths are links in a release.
 	const script = `u=$1; shift; find -L "$@" ! -type l ! -user "$u" 2>/dev/null | head -n 20`
@@ -103,7 +102,7 @@ func (n *node) ownerID(ctx context.Context) (int, error) {
 	}
 	info, err := n.stat(ctx, n.file(".env"))
 	if errors.Is(err, fs.ErrNotExist) {
-		return 0, failf(deployHint, "%s is missing: mosparo does not start without it", n.file(".env"))
+		return 0, failf(n.deployMend(), "%s is missing: mosparo does not start without it", n.file(".env"))
 	}
 	return info.UID, err
 }

@@ -21,7 +21,7 @@ func releaseComplete() Check {
 		nodes: func(n *inventory.Node) bool { return n.Paths.Root != "" },
 		ask: func(ctx context.Context, n *node) (release.Info, error) {
 			if _, err := n.stat(ctx, n.InstallPath()+"/."); errors.Is(err, fs.ErrNotExist) {
-				return release.Info{}, failf(deployHint, "%s leads nowhere: there is no release", n.InstallPath())
+				return release.Info{}, failf(n.deployMend(), "%s leads nowhere: there is no release", n.InstallPath())
 			} else if err != nil {
 				return release.Info{}, err
 			}
@@ -30,12 +30,12 @@ func releaseComplete() Check {
 				return r, err
 			}
 			if info, err := n.stat(ctx, n.file(manifestFile)); err != nil || info.Size == 0 {
-				return r, failf(deployHint, "release %s has no manifest: it was not completed", r.ID)
+				return r, failf(n.deployMend(), "release %s has no manifest: it was not completed", r.ID)
 			}
 			return r, nil
 		},
 		judge: func(_ context.Context, v *verdicts, answers []answer[release.Info]) {
-			differ := compare(v, answers, Fail, deployHint,
+			differ := compare(v, answers, Fail, func(n, ref *node) string { return n.deployFrom(ref.Node) },
 				func(r release.Info) string { return r.Digest },
 				func(r release.Info) string {
 					if r.ID == "" {
@@ -61,7 +61,7 @@ func codeVersion() Check {
 			Title: "Is the installed version that of the code, and the same everywhere?",
 			Why: "Where they differ, mosparo sends every page to its public updater: any visitor can start the migrations there, " +
 				"and the health check still answers 200.",
-			Mend: "mosparoctl sync --nodes NODE",
+			Mend: syncHint,
 		},
 		ask: func(ctx context.Context, n *node) (versions, error) {
 			if err := n.mosparo(ctx); err != nil {
@@ -69,7 +69,7 @@ func codeVersion() Check {
 			}
 			code, err := release.KernelVersion(ctx, n.host, n.file("src/Kernel.php"))
 			if errors.Is(err, fs.ErrNotExist) {
-				return versions{}, failf(deployHint, "%s is missing: mosparo's code is not complete", n.file("src/Kernel.php"))
+				return versions{}, failf(n.deployMend(), "%s is missing: mosparo's code is not complete", n.file("src/Kernel.php"))
 			}
 			if err != nil {
 				return versions{}, err
@@ -86,11 +86,11 @@ func codeVersion() Check {
 				x := a.value
 				switch {
 				case x.installed == "":
-					v.fail(a.node, "", "the configuration names no installed version (code %s): mosparo is not set up", x.code)
+					v.fail(a.node, syncHint+" --nodes "+a.node.Name, "the configuration names no installed version (code %s): mosparo is not set up", x.code)
 				case x.installed != x.code:
 					v.fail(a.node, "mosparoctl drain "+a.node.Name, "code %s, but the configuration says %s: the update was not finished", x.code, x.installed)
 				case x.code != ref.value.code:
-					v.fail(a.node, deployHint, "version %s, %s has %s", x.code, ref.node.Name, ref.value.code)
+					v.fail(a.node, a.node.deployFrom(ref.node.Node), "version %s, %s has %s", x.code, ref.node.Name, ref.value.code)
 				default:
 					v.ok(a.node, "version %s", x.code)
 				}

@@ -37,7 +37,7 @@ func healthEndpoint() Check {
 			Name: "http-health", Family: FamilyHTTP,
 			Title: "Does mosparo on every node say that its database is connected?",
 			Why:   "Status 200 alone proves nothing: a node that is not set up or half updated answers 200 too.",
-			Mend:  "mosparoctl logs --nodes NODE",
+			Mend:  "mosparoctl logs",
 		},
 		when:  func(d *inventory.Deployment) bool { return hasHTTP(d) },
 		nodes: func(n *inventory.Node) bool { return n.HTTP.URL != "" },
@@ -96,7 +96,7 @@ func askHealth(ctx context.Context, n *node) (healthReply, error) {
 	start := n.session.now()
 	resp, err := n.client().Do(req)
 	if err != nil {
-		return r, failf("mosparoctl exec --nodes "+n.Name+" -- systemctl status nginx", "the web server at %s does not answer: %s", n.HTTP.URL, n.reason(err))
+		return r, failf(n.exec("systemctl", "status", "nginx"), "the web server at %s does not answer: %s", n.HTTP.URL, n.reason(err))
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, bodyLimit))

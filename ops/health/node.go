@@ -158,14 +158,11 @@ func (n *node) releaseOf(ctx context.Context) (release.Info, error) {
 		}
 		r, err := release.ParseInfo(raw)
 		if err != nil {
-			return r, failf(deployHint, "%s can't be read: %v", n.file(releaseInfoFile), err)
+			return r, failf(n.deployMend(), "%s can't be read: %v", n.file(releaseInfoFile), err)
 		}
 		return r, nil
 	})
 }
-
-// deployHint puts a node's code right.
-const deployHint = "mosparoctl deploy SOURCE"
 
 // mosparo says errNotConcerned of a node whose release is not mosparo, but any tree of files.
 func (n *node) mosparo(ctx context.Context) error {

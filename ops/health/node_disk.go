@@ -22,7 +22,7 @@ func disk() Check {
 			Name: "node-disk", Family: FamilyNode,
 			Title: "Is there room on every node, in bytes and in inodes?",
 			Why:   "A full disk breaks deploys half way, and mosparo's cache, logs and configuration can't be written.",
-			Mend:  "mosparoctl prune --nodes NODE",
+			Mend:  "mosparoctl prune",
 		},
 		ask: func(ctx context.Context, n *node) ([]diskUse, error) {
 			// The root may not be there before the first deploy; its parent is then.

@@ -22,7 +22,7 @@ func reach() Check {
 			Name: NameReach, Family: FamilyNode,
 			Title: "Can every node be reached and run commands?",
 			Why:   "A node that can't be reached gets no deploys, no synchronised files and no checks, and may serve visitors all the same.",
-			Mend:  "mosparoctl ssh NODE",
+			Mend:  "mosparoctl check --only " + NameReach,
 		},
 		ask: func(ctx context.Context, n *node) (time.Duration, error) {
 			if _, err := n.host.Run(ctx, ops.Command{Argv: []string{"true"}, AsLogin: true}); err != nil {

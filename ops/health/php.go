@@ -181,7 +181,7 @@ func phpExtensions() Check {
 			Title: "Has PHP the extensions mosparo needs, and igbinary everywhere or nowhere?",
 			Why: "With igbinary on some nodes only, the others can't read what those wrote to the shared cache: cleanups repeat and the " +
 				"CSS redirects for ever.",
-			Mend: "apt-get install php-EXTENSION",
+			Mend: "install the extension for every PHP",
 		},
 		ask: func(ctx context.Context, n *node) (extensionFacts, error) {
 			p, err := n.phpOf(ctx)
@@ -201,6 +201,21 @@ func phpExtensions() Check {
 		},
 		judge: judgeExtensions,
 	}
+}
+
+// debianPackage is the package that has a PHP extension, by the names of Debian and Ubuntu.
+func debianPackage(extension string) string {
+	switch extension {
+	case "pdo_mysql":
+		return "php-mysql"
+	case "pdo_pgsql":
+		return "php-pgsql"
+	case "pdo_sqlite":
+		return "php-sqlite3"
+	case "sodium":
+		return "php-cli" // which brings the common package that has it
+	}
+	return "php-" + extension
 }
 
 func judgeExtensions(_ context.Context, v *verdicts, answers []answer[extensionFacts]) {
@@ -230,7 +245,7 @@ func judgeExtensions(_ context.Context, v *verdicts, answers []answer[extensionF
 		}
 		switch {
 		case missing != "":
-			v.fail(a.node, "apt-get install php-"+missing[strings.LastIndexByte(missing, ' ')+1:], "%s", missing)
+			v.fail(a.node, a.node.exec("apt-get", "install", "-y", debianPackage(missing[strings.LastIndexByte(missing, ' ')+1:])), "%s", missing)
 		case odd != "":
 			v.fail(a.node, "install igbinary for every PHP, or remove it from all", "%s", odd)
 		default:

@@ -336,7 +336,7 @@ func (r *rig) serveRuntime() string {
 	return l.Addr().String()
 }
 
-// check runs the checks and makes sure that no secret is in the report.
+// check runs the checks and makes sure that no secret is in the report, and that its mends can be pasted.
 func (r *rig) check(f Filter) Report {
 	r.t.Helper()
 	env := Env{Deployment: r.d, Hosts: r, Redact: func(s string) {
@@ -349,6 +349,7 @@ func (r *rig) check(f Filter) Report {
 		r.t.Fatal(err)
 	}
 	noSecrets(r.t, report)
+	nothingToFillIn(r.t, report)
 	return report
 }
 
