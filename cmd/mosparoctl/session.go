@@ -8,6 +8,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/term"
@@ -27,6 +28,9 @@ type session struct {
 	nodes      []*inventory.Node // selected by --nodes, --role and --group
 	hosts      *remote.Pool
 	stop       <-chan struct{} // closed when nothing new may start: at an interrupt, or when the lock was lost
+
+	question sync.Mutex    // held while the terminal hides what is typed
+	closed   chan struct{} // closed by close
 }
 
 // open loads the inventory, applies the selectors and gets ready to connect; nothing is dialled yet.
@@ -39,8 +43,8 @@ func (a *app) open() (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{app: a, deployment: d, nodes: nodes, stop: a.stop}
-	s.hosts = remote.NewPool(d, remote.Options{Passphrase: a.passphrase()})
+	s := &session{app: a, deployment: d, nodes: nodes, stop: a.stop, closed: make(chan struct{})}
+	s.hosts = remote.NewPool(d, remote.Options{Passphrase: s.passphrase()})
 	return s, nil
 }
 
@@ -49,20 +53,55 @@ func (s *session) of(a *app) *session {
 	return &session{app: a, deployment: s.deployment, nodes: s.nodes, hosts: s.hosts, stop: a.stop}
 }
 
-// passphrase asks on the terminal, or is nil where there is none.
-func (a *app) passphrase() func(file string) ([]byte, error) {
-	if !a.interactive() {
+// passphrase asks on the terminal, or is nil where there is none. An interrupt and the end of the session end the question, and the
+// terminal shows again what is typed.
+func (s *session) passphrase() func(file string) ([]byte, error) {
+	if !s.app.interactive() {
 		return nil
 	}
 	return func(file string) ([]byte, error) {
-		fmt.Fprintf(a.stderr, "Passphrase of %s: ", file)
-		defer fmt.Fprintln(a.stderr)
-		return term.ReadPassword(int(os.Stdin.Fd()))
+		s.question.Lock()
+		defer s.question.Unlock()
+		select {
+		case <-s.app.stop:
+			return nil, context.Canceled
+		case <-s.closed:
+			return nil, context.Canceled
+		default:
+		}
+		fd := int(os.Stdin.Fd())
+		before, err := term.GetState(fd)
+		if err != nil {
+			return nil, err
+		}
+		fmt.Fprintf(s.app.stderr, "Passphrase of %s: ", file)
+		defer fmt.Fprintln(s.app.stderr)
+		type answer struct {
+			passphrase []byte
+			err        error
+		}
+		answers := make(chan answer, 1)
+		go func() { // left behind by an interrupt, which ends the program
+			p, err := term.ReadPassword(fd)
+			answers <- answer{p, err}
+		}()
+		select {
+		case got := <-answers:
+			return got.passphrase, got.err
+		case <-s.app.stop:
+		case <-s.closed:
+		}
+		return nil, errors.Join(context.Canceled, term.Restore(fd, before))
 	}
 }
 
-// close ends the connections.
-func (s *session) close() { _ = s.hosts.Close() }
+// close ends the connections, and the question for a passphrase that nobody has answered. Call it once.
+func (s *session) close() {
+	close(s.closed)
+	s.question.Lock() // until the terminal is as it was
+	defer s.question.Unlock()
+	_ = s.hosts.Close()
+}
 
 // stateDir is the folder on this machine for what must outlive a run: journals.
 func (s *session) stateDir() (string, error) {

@@ -94,6 +94,49 @@ func TestTUIAsksForPassphrases(t *testing.T) {
 	}
 }
 
+// TestQuestionsGiveTheTerminalBack ends commands while they ask for a passphrase: by ^C, by a signal, and because the answer is no
+// longer needed. Each time the terminal must show again what is typed, which Ended sees to.
+func TestQuestionsGiveTheTerminalBack(t *testing.T) {
+	x := tuitest.Open(t, 120, 40, "TERM=xterm-256color")
+	tui := lockedDeployment(t, server.StartSSHD(t))
+	check := append(slices.Clone(tui[:len(tui)-1]), "check", "--only", "node-reach")
+	for name, end := range map[string]func(){
+		"^C": func() { x.Keys("C-c") },
+		"a signal": func() {
+			if err := syscall.Kill(x.Program(), syscall.SIGTERM); err != nil {
+				t.Error(err)
+			}
+		},
+	} {
+		x.Run(check...)
+		x.Wait(`Passphrase of \S+/id_ed25519`)
+		x.Until("the terminal to hide what is typed", func() bool { return !echoes(t, x) })
+		end()
+		if status := x.Ended(); status != "130" {
+			t.Errorf("exit status %s after %s", status, name)
+		}
+	}
+	x.Run(check...)
+	x.Wait(`Passphrase of`)
+	x.Until("the terminal to hide what is typed", func() bool { return !echoes(t, x) })
+	x.Type("open sesame")
+	x.Keys("Enter")
+	x.Wait(`all 2 nodes answer`)
+	if status := x.Ended(); status != "0" {
+		t.Errorf("exit status %s", status)
+	}
+}
+
+// echoes reports whether the terminal shows what is typed.
+func echoes(t *testing.T, x *tuitest.Terminal) bool {
+	t.Helper()
+	out, err := exec.Command("stty", "-F", x.TTY(), "-a").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.Contains(strings.Fields(string(out)), "echo")
+}
+
 // lockedDeployment makes an inventory of two nodes that the key of sshd, encrypted now, lets in, and returns the command line of the full
 // screen on it.
 func lockedDeployment(t *testing.T, sshd *server.SSHD) []string {
