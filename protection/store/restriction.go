@@ -2,8 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"time"
 
 	"github.com/mosparoctl/mosparoctl/protection"
@@ -57,32 +55,5 @@ func (s *Store) SaveRestriction(ctx context.Context, r *protection.Restriction, 
 	if err == nil {
 		r.ID = inserted
 	}
-	return err
-}
-
-// Localization is what the database remembers about a hashed address, and whether it remembers anything.
-func (s *Store) Localization(ctx context.Context, ipHash string) (l protection.Localization, ok bool, err error) {
-	err = s.b.read(ctx, "read localization", func(ctx context.Context, q querier) error {
-		err := q.row(ctx, "SELECT `as_number`, `as_organization`, `country` FROM `ip_localization` WHERE `ip_address` = ? ORDER BY `id` LIMIT 1", ipHash).
-			Scan(id{&l.ASNumber}, text{&l.ASOrganization}, text{&l.Country})
-		ok = err == nil
-		if errors.Is(err, sql.ErrNoRows) {
-			return nil
-		}
-		return err
-	})
-	return l, ok, err
-}
-
-// SaveLocalization remembers l for a hashed address.
-func (s *Store) SaveLocalization(ctx context.Context, ipHash string, l protection.Localization, now time.Time) error {
-	_, err := s.exec(ctx, "save localization", "INSERT INTO `ip_localization` (`ip_address`, `as_number`, `as_organization`, `country`, `cached_at`) VALUES (?, ?, ?, ?, ?)",
-		ipHash, idOrNull(l.ASNumber), textOrNull(l.ASOrganization), textOrNull(l.Country), s.stamp(now))
-	return err
-}
-
-// ForgetLocalizations empties the memory, as must be done before new GeoIP data are used.
-func (s *Store) ForgetLocalizations(ctx context.Context) error {
-	_, err := s.exec(ctx, "forget localizations", "DELETE FROM `ip_localization`")
 	return err
 }

@@ -73,7 +73,7 @@ func contract(t *testing.T, open func(testing.TB) *Store) {
 	for name, f := range map[string]func(*testing.T, *Store){
 		"project": testProject, "project deletion": testDeleteProject, "token": testToken, "partial": testPartial, "submission": testSubmission,
 		"verify": testVerify, "verify once": testVerifyOnce, "parallel checks": testParallelChecks, "counts": testCounts, "statistic": testStatistic,
-		"restriction": testRestriction, "localization": testLocalization, "guideline": testGuideline, "translation": testTranslation,
+		"restriction": testRestriction, "guideline": testGuideline, "translation": testTranslation,
 		"rules": testRules, "rule versions": testRuleVersions, "cleanup": testCleanup, "packages": testPackages, "key": testCheckKey,
 		"limits": testLimits, "import": testImport, "recall": testRecall, "recall is a guess": testRecallIsAGuess, "stale members": testStaleMembers,
 	} {
@@ -506,24 +506,6 @@ func testRestriction(t *testing.T, s *Store) {
 	must(t, s.DeleteRestrictions(ctx, now.Add(time.Hour)))
 	if got, _ := s.Restriction(ctx, protection.Delay, "ip", now); got != nil {
 		t.Error("not deleted")
-	}
-}
-
-func testLocalization(t *testing.T, s *Store) {
-	ctx := t.Context()
-	if _, ok, err := s.Localization(ctx, "x"); ok || err != nil {
-		t.Fatal(ok, err)
-	}
-	for ip, want := range map[string]protection.Localization{"x": {ASNumber: 64500, ASOrganization: "Org", Country: "CH"}, "y": {}} {
-		must(t, s.SaveLocalization(ctx, ip, want, testNow))
-		got, ok, err := s.Localization(ctx, ip)
-		if err != nil || !ok || got != want {
-			t.Errorf("%s: %+v %v %v", ip, got, ok, err)
-		}
-	}
-	must(t, s.ForgetLocalizations(ctx))
-	if _, ok, _ := s.Localization(ctx, "x"); ok {
-		t.Error("not forgotten")
 	}
 }
 
