@@ -57,15 +57,6 @@ func (f SinkFunc) Emit(e Event) { f(e) }
 // Discard drops every event.
 var Discard Sink = SinkFunc(func(Event) {})
 
-// Tee sends each event to every sink, in order.
-func Tee(sinks ...Sink) Sink {
-	return SinkFunc(func(e Event) {
-		for _, s := range sinks {
-			s.Emit(e)
-		}
-	})
-}
-
 // Recorder keeps events in memory, for tests and for summaries. The zero value is ready; safe for concurrent use.
 type Recorder struct {
 	mu     sync.Mutex

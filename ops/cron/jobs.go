@@ -31,9 +31,6 @@ var jobTypes = []JobType{
 	{Name: "geoip", Console: []string{"mosparo:geoip2:download-database"}, Every: 7 * 24 * time.Hour, OptIn: true, Admin: true},
 }
 
-// JobTypes lists mosparo's own jobs.
-func JobTypes() []JobType { return slices.Clone(jobTypes) }
-
 // Job is a job with all that is needed to schedule it.
 type Job struct {
 	Name    string

@@ -91,13 +91,6 @@ func refuse(node, what string, found []Finding) ([]Finding, error) {
 	return nil, ops.Errorf(ops.CodeInvalid, "%s: mosparo would misread %d of the values:\n%s", what, len(errs), msg).On(node)
 }
 
-// Precedence lists the places a variable is taken from, the one that counts first, for APP_ENV=appEnv. Between the
-// first, the real environment, and the last, .env of the release, all are files in the installation. Where .env.local.php exists, it
-// replaces all of the files. What is empty in the end is looked up in env.mosparo.php.
-func Precedence(appEnv string) []string {
-	return []string{"environment", ".env." + appEnv + ".local", ".env." + appEnv, ".env.local", ".env"}
-}
-
 // dumpedEnv replaces all .env files where it exists.
 const dumpedEnv = ".env.local.php"
 

@@ -1,7 +1,6 @@
 package lock
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -173,8 +172,6 @@ func TestBreakStopsTheHolder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode()
 		l := mustAcquire(t, n.connect(), options("alice"))
-		ctx, cancel := l.Context(t.Context())
-		defer cancel()
 		info, held, err := Inspect(t.Context(), n.connect(), dir)
 		if err != nil || !held || info.Owner != "alice" {
 			t.Fatal(info, held, err)
@@ -186,11 +183,11 @@ func TestBreakStopsTheHolder(t *testing.T) {
 		b := mustAcquire(t, n.connect(), options("bob"))
 		defer func() { _ = b.Release(t.Context()) }()
 		begun := time.Now()
-		<-ctx.Done()
+		<-l.Lost()
 		if took := time.Since(begun); took > 10*time.Second {
 			t.Errorf("noticed after %s", took)
 		}
-		wantLocked(t, context.Cause(ctx), "bob")
+		wantLocked(t, l.Err(), "bob")
 		if err := l.Release(t.Context()); err != nil {
 			t.Fatal(err)
 		}

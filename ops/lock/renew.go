@@ -40,19 +40,6 @@ func (l *Lock) Err() error {
 	return l.err
 }
 
-// Context is a child of ctx that ends when the lock is lost; its cause is then Err.
-func (l *Lock) Context(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	go func() {
-		select {
-		case <-l.lost:
-			cancel(l.Err())
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, func() { cancel(context.Canceled) }
-}
-
 // Release frees the lock and ends the renewal. It works after ctx has ended, for at most ten seconds. A lock that was lost
 // is left alone. It may be called twice.
 func (l *Lock) Release(ctx context.Context) error {

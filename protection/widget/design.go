@@ -146,9 +146,6 @@ func (d *Design) invisible(s protection.Settings) {
 	d.take(s, "fullPageOverlay", "colorLoaderBackground", "colorLoaderText", "colorLoaderCircle", "colorFailureTextError", "showMosparoLogo")
 }
 
-// Invisible reports whether the API tells the widget to hide the box.
-func (d *Design) Invisible() bool { return d.mode == ModeInvisible }
-
 // Hash names the design: the file name of the project's style sheet and its designConfigHash.
 func (d *Design) Hash() string {
 	sum := sha256.Sum256([]byte(php.Serialize(php.ArrayOf(d.values))))

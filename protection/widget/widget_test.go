@@ -51,9 +51,6 @@ func TestDesignHash(t *testing.T) {
 			t.Errorf("settings of %s: %v", c.name, got)
 		}
 	}
-	if widget.NewDesign(nil).Invisible() || !widget.NewDesign(noLogo).Invisible() {
-		t.Error("Invisible")
-	}
 }
 
 func TestStyle(t *testing.T) {
