@@ -23,7 +23,7 @@ func unreachable(t *target, cause error) *ops.Error {
 	var login *loginError
 	switch {
 	case errors.As(cause, &keyErr):
-		e.Hint = keyErr.hint()
+		e.Hint = keyErr.hint(t.node)
 	case errors.As(cause, &login):
 		e.Hint = "see what the node says: ssh " + t.login()
 		if len(login.tried.signers) == 0 {
@@ -37,6 +37,31 @@ func unreachable(t *target, cause error) *ops.Error {
 		e.Hint = "is the node up, and does a firewall let you in? ssh " + t.login()
 	}
 	return e
+}
+
+// own is the error of a connection that t shares with other nodes on its machine, or with other nodes behind it, told of t.
+func (t *target) own(err error) error {
+	e, ok := err.(*ops.Error) //nolint:errorlint // only the outermost error names who could not be reached
+	if !ok {
+		return err
+	}
+	mine := *e
+	mine.Node = t.name
+	var keyErr *hostKeyError
+	if errors.As(e.Err, &keyErr) {
+		mine.Hint = keyErr.hint(t.node)
+	}
+	return &mine
+}
+
+// failure names the host and op in err, each once, also where err is of a connection that was made for another node.
+func (h *Host) failure(op string, err error) error {
+	if e, ok := err.(*ops.Error); ok && e.Node == h.conn.target.name { //nolint:errorlint // as in own
+		mine := *e
+		mine.Node = h.name
+		err = &mine
+	}
+	return onNode(h.name, op, err)
 }
 
 // onNode names node and op in err, each once. Nil stays nil.

@@ -50,16 +50,16 @@ func (e *hostKeyError) Error() string {
 		where, e.key.Type(), ssh.FingerprintSHA256(e.key), known)
 }
 
-// hint is what to do about it. A changed key must be taken out by hand first, after asking whoever runs the node.
-func (e *hostKeyError) hint() string {
+// hint is what to do about it on the way to node. A changed key must be taken out by hand first, after asking whoever runs the node.
+func (e *hostKeyError) hint(node string) string {
 	switch e.state {
 	case HostKeyUnknown:
-		return "mosparoctl hosts trust " + e.target.node
+		return "mosparoctl hosts trust " + node
 	case HostKeyRevoked:
 		return "the key was marked as stolen or retired: ask whoever runs the node for a new host key"
 	}
 	return fmt.Sprintf("only if you know why it changed: ssh-keygen -R %s -f %s && mosparoctl hosts trust %s",
-		quote(knownhosts.Normalize(e.target.hostKeyAddress())), quote(e.known[0].Filename), e.target.node)
+		quote(knownhosts.Normalize(e.target.hostKeyAddress())), quote(e.known[0].Filename), node)
 }
 
 // hostKeys checks the host keys of one target against its known_hosts files.

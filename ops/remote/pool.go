@@ -163,7 +163,7 @@ func (p *Pool) connect(ctx context.Context, t *target) (*conn, error) {
 	p.mu.Unlock()
 	select {
 	case <-l.done:
-		return l.conn, l.err
+		return l.conn, t.own(l.err)
 	case <-ctx.Done():
 		p.mu.Lock()
 		defer p.mu.Unlock()

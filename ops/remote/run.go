@@ -96,7 +96,7 @@ func exitStatus(e *ssh.ExitError) int {
 }
 
 func (h *Host) runError(ctx context.Context, c ops.Command, err error) error {
-	return onNode(h.name, "run "+c.Argv[0], h.conn.failed(ctx, err))
+	return h.failure("run "+c.Argv[0], h.conn.failed(ctx, err))
 }
 
 // sudoError tells that sudo, not the command, is what failed: its messages begin with its name in every language.

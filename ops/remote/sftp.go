@@ -47,7 +47,7 @@ func (s *sftpClient) get(ctx context.Context) (*sftp.Client, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case <-s.host.conn.dead:
-		return nil, unreachable(s.host.conn.target, s.host.conn.cause)
+		return nil, s.host.failure("start SFTP", unreachable(s.host.conn.target, s.host.conn.cause))
 	}
 	if s.client != nil {
 		select {
@@ -58,7 +58,7 @@ func (s *sftpClient) get(ctx context.Context) (*sftp.Client, error) {
 	}
 	client, ended, err := s.open(ctx)
 	if err != nil {
-		return nil, onNode(s.host.name, "start SFTP", err)
+		return nil, s.host.failure("start SFTP", err)
 	}
 	s.client, s.ended = client, ended
 	return client, nil
@@ -202,7 +202,7 @@ func checkPath(op, path string) error {
 func (h *Host) fileError(ctx context.Context, op, path string, err error) error {
 	var known *ops.Error
 	if errors.As(err, &known) {
-		return onNode(h.name, op+" "+path, err)
+		return h.failure(op+" "+path, err)
 	}
 	var status *sftp.StatusError
 	switch {
@@ -218,7 +218,7 @@ func (h *Host) fileError(ctx context.Context, op, path string, err error) error 
 	case errors.Is(err, sftp.ErrSSHFxConnectionLost), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.ErrClosedPipe):
 		err = h.conn.failed(ctx, err)
 		if errors.As(err, &known) {
-			return onNode(h.name, op+" "+path, err)
+			return h.failure(op+" "+path, err)
 		}
 		e := ops.Errorf(ops.CodeUnreachable, "the SFTP server on the node has ended: %w", err).On(h.name)
 		e.Op = op + " " + path
@@ -226,7 +226,7 @@ func (h *Host) fileError(ctx context.Context, op, path string, err error) error 
 	}
 	var missing *ssh.ExitMissingError
 	if errors.As(err, &missing) {
-		return onNode(h.name, op+" "+path, h.conn.failed(ctx, err))
+		return h.failure(op+" "+path, h.conn.failed(ctx, err))
 	}
 	var pathErr *fs.PathError
 	if errors.As(err, &pathErr) {

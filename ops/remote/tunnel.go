@@ -20,7 +20,7 @@ func (h *Host) Dial(ctx context.Context, network, address string) (net.Conn, err
 	op := "dial " + address
 	var refused *ssh.OpenChannelError
 	if !errors.As(err, &refused) {
-		return nil, onNode(h.name, op, h.conn.failed(ctx, err))
+		return nil, h.failure(op, h.conn.failed(ctx, err))
 	}
 	e := ops.Errorf(ops.CodeFailed, "%s", refusal(refused)).On(h.name)
 	e.Op = op
