@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 
@@ -25,17 +26,21 @@ type Reader struct {
 
 // source is one file and what was last read of it.
 type source struct {
-	path string
-	db   atomic.Pointer[maxminddb.Reader]
-	info fs.FileInfo // of the file in db
+	paths []string // where it may be; the first that exists counts
+	db    atomic.Pointer[maxminddb.Reader]
+	info  fs.FileInfo // of the file in db
 }
 
-// New makes a reader of the given files; an empty path leaves that part out. No file needs to exist yet: call Reload to
-// read them.
-func New(asnFile, countryFile string) *Reader {
-	r := &Reader{}
-	r.asn.path, r.country.path = asnFile, countryFile
-	return r
+// New makes a reader of two files, of which each may be in several places: the first that exists counts. No place leaves
+// that part out. No file needs to exist yet: call Reload to read them.
+func New(asnFiles, countryFiles []string) *Reader {
+	return &Reader{asn: source{paths: asnFiles}, country: source{paths: countryFiles}}
+}
+
+// Places is where a folder has the file of a name ("GeoLite2-ASN"): in a folder of its own, as mosparo puts it, or directly, as
+// geoipupdate does.
+func Places(dir, name string) []string {
+	return []string{filepath.Join(dir, name, name+".mmdb"), filepath.Join(dir, name+".mmdb")}
 }
 
 // Reload reads the files that changed since the last call, and reports whether any did. A file that is missing or broken
@@ -52,10 +57,17 @@ func (r *Reader) Reload() (changed bool, err error) {
 }
 
 func (s *source) reload() (bool, error) {
-	if s.path == "" {
+	if len(s.paths) == 0 {
 		return false, nil
 	}
-	info, err := os.Stat(s.path)
+	var path string
+	var info fs.FileInfo
+	var err error
+	for _, path = range s.paths {
+		if info, err = os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
 	if err != nil {
 		return false, fmt.Errorf("read GeoIP file: %w", err)
 	}
@@ -63,13 +75,13 @@ func (s *source) reload() (bool, error) {
 		return false, nil
 	}
 	// The file is read instead of mapped, so that one that is overwritten in place can't break a look-up.
-	data, err := os.ReadFile(s.path)
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return false, fmt.Errorf("read GeoIP file: %w", err)
 	}
 	db, err := maxminddb.OpenBytes(data)
 	if err != nil {
-		return false, fmt.Errorf("read GeoIP file %s: %w", s.path, err)
+		return false, fmt.Errorf("read GeoIP file %s: %w", path, err)
 	}
 	s.db.Store(db)
 	s.info = info
@@ -80,7 +92,7 @@ func (s *source) reload() (bool, error) {
 func (r *Reader) Active() bool { return r.asn.db.Load() != nil || r.country.db.Load() != nil }
 
 // Lookup returns what is known about an address; unknown parts are zero. Text that is no address is not known. The error
-// is for a damaged file; what the other one says comes with it.
+// is for a damaged file; what the other one says comes with it. It does not tell the address, which is a visitor's.
 func (r *Reader) Lookup(ip string) (protection.Localization, error) {
 	var found protection.Localization
 	addr, err := netip.ParseAddr(ip)
@@ -97,9 +109,7 @@ func (r *Reader) Lookup(ip string) (protection.Localization, error) {
 			ISOCode string `maxminddb:"iso_code"`
 		} `maxminddb:"country"`
 	}
-	if err = errors.Join(r.asn.lookup(addr, &network), r.country.lookup(addr, &place)); err != nil {
-		err = fmt.Errorf("look up %s: %w", addr, err)
-	}
+	err = errors.Join(r.asn.lookup(addr, &network), r.country.lookup(addr, &place))
 	return protection.Localization{ASNumber: int64(network.Number), ASOrganization: network.Organization, Country: place.Country.ISOCode}, err
 }
 

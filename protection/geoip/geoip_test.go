@@ -25,7 +25,7 @@ func TestLookup(t *testing.T) {
 	asn, country := filepath.Join(t.TempDir(), "asn.mmdb"), filepath.Join(t.TempDir(), "country.mmdb")
 	geoiptest.WriteASN(t, asn, map[string]uint32{"203.0.113.0/24": 64500, "2001:db8::/32": 64501})
 	geoiptest.WriteCountry(t, country, map[string]string{"203.0.113.8/31": "DE", "2001:db8:1::/48": "CH"})
-	r := geoip.New(asn, country)
+	r := geoip.New([]string{asn}, []string{country})
 	if r.Active() {
 		t.Error("active before anything was read")
 	}
@@ -64,7 +64,7 @@ func TestDamaged(t *testing.T) {
 	if err := os.WriteFile(asn, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r := geoip.New(asn, country)
+	r := geoip.New([]string{asn}, []string{country})
 	if _, err := r.Reload(); err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func TestDamaged(t *testing.T) {
 
 func TestReload(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "country.mmdb")
-	r := geoip.New("", path)
+	r := geoip.New(nil, []string{path})
 	if _, err := r.Reload(); err == nil || r.Active() {
 		t.Error("a missing file is no error")
 	}

@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -52,7 +51,7 @@ type Settings struct {
 	MaxBody        int64
 	ShareStyles    bool   // the style sheets of projects lie in the shared cache
 	AppDir         string // of a mosparo release whose assets and texts are used, empty: ours
-	GeoIPDir       string // folder of GeoLite2-ASN.mmdb and GeoLite2-Country.mmdb, empty: no GeoIP
+	GeoIPDir       string // folder of GeoLite2-ASN and GeoLite2-Country, see geoip.Places; empty: no GeoIP
 	Cleanup        cleanup.Settings
 	NoCleanup      bool
 	WebCron        WebCron
@@ -88,8 +87,9 @@ type Server struct {
 	closing                   sync.Once
 	closed                    error
 
-	mu  sync.Mutex // guards geo
-	geo *geoip.Reader
+	mu         sync.Mutex // guards geo
+	geo        *geoip.Reader
+	geoDamaged atomic.Bool // was told
 }
 
 // Open starts a server. When it returns, the server listens and has read the database: CodeSchema, CodeKey, CodeInvalid and
@@ -176,11 +176,11 @@ func (s *Server) configure(set Settings) error {
 	}
 	o := httpapi.Options{Store: s.store, Projects: s.projects, Messages: messages, Health: s.health.state, Proxies: proxies,
 		ForwardedFor: set.ForwardedFor, APIAllowList: set.APIAllowList, HealthAllow: set.HealthAllow, BypassHealth: set.BypassHealth,
-		MaxBody: set.MaxBody, Resources: resources, WebCron: s.webCron(set), Log: s.o.Log, Observe: s.metrics.request, Checked: s.metrics.outcome,
+		MaxBody: set.MaxBody, Resources: resources, WebCron: s.webCron(set), WebCronAllow: set.WebCron.AllowList, Log: s.o.Log, Observe: s.metrics.request, Checked: s.metrics.outcome,
 		CutOff: func(n int) { s.metrics.cutOff.Add(float64(n)) }}
 	var reader *geoip.Reader
 	if set.GeoIPDir != "" {
-		reader = geoip.New(filepath.Join(set.GeoIPDir, "GeoLite2-ASN.mmdb"), filepath.Join(set.GeoIPDir, "GeoLite2-Country.mmdb"))
+		reader = geoip.New(geoip.Places(set.GeoIPDir, "GeoLite2-ASN"), geoip.Places(set.GeoIPDir, "GeoLite2-Country"))
 		s.reloadGeoIP(reader)
 		o.Locate = s.locate(reader)
 	}
@@ -200,6 +200,7 @@ func (s *Server) reloadGeoIP(r *geoip.Reader) {
 	changed, err := r.Reload()
 	if changed {
 		s.o.Log.Info("GeoIP data read")
+		s.geoDamaged.Store(false)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.o.Log.Warn("GeoIP data could not be read", "error", err)
@@ -209,7 +210,7 @@ func (s *Server) reloadGeoIP(r *geoip.Reader) {
 func (s *Server) locate(r *geoip.Reader) func(string) *protection.Localization {
 	return func(ip string) *protection.Localization {
 		l, err := r.Lookup(ip)
-		if err != nil {
+		if err != nil && !s.geoDamaged.Swap(true) { // once for a file, and not for each visitor
 			s.o.Log.Warn("GeoIP data are damaged", "error", err)
 		}
 		return &l

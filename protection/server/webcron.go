@@ -5,14 +5,11 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/mosparoctl/mosparoctl/protection/cleanup"
-	"github.com/mosparoctl/mosparoctl/protection/httpapi"
 	"github.com/mosparoctl/mosparoctl/protection/rulepackage"
-	"github.com/mosparoctl/mosparoctl/protection/security"
 )
 
 // WebCron is the cron job that is triggered over HTTP, for hosts without a scheduler of their own.
@@ -50,10 +47,7 @@ func (w *webCron) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		}
 	}
 	key, given := r.URL.Query()["key"]
-	ip := httpapi.ClientIP(r.Context())
 	switch {
-	case strings.TrimSpace(w.set.AllowList) != "" && !security.Listed(w.set.AllowList, ip):
-		answer(http.StatusForbidden)
 	case !given:
 		answer(http.StatusBadRequest)
 	case !w.set.Active || w.set.Key == "":
