@@ -16,6 +16,8 @@ type SubmitToken struct {
 	PageURL           string
 	FormActionURL     string
 	FormID            string
+	NoFormActionURL   bool   // was not sent at all, which is stored as NULL
+	NoFormID          bool   // likewise
 	Token             string // 43 characters, base64url
 	ProofOfWorkResult string // hex sha256, empty if no proof was asked for
 	CreatedAt         time.Time
@@ -38,27 +40,34 @@ const (
 
 // FormField is one field of a submission's data. Raw keeps every member the client sent.
 type FormField struct {
-	Name      string
+	Name      string  // as text, empty if there is none
+	Key       php.Key // what PHP makes of the name where it indexes by it
 	FieldPath string
 	Type      string // "honeypot" or empty
 	Value     php.Value
 	Raw       php.Value
 }
 
-// Fields are the fields of a group of data; members that are no fields are left out.
+// Fields are the fields of a group of data. A member that is no map is a field without name and value, as PHP reads it.
 func Fields(data php.Value, group string) []FormField {
 	list := data.Get(group).Array()
 	fields := make([]FormField, 0, list.Len())
 	for v := range list.Values() {
-		if v.Kind() != php.KindArray {
-			continue
-		}
 		name, _ := v.Get("name").Text()
-		path, _ := v.Get("fieldPath").Text()
+		key, _ := php.OffsetKey(v.Get("name"))
 		kind, _ := v.Get("type").Str()
-		fields = append(fields, FormField{Name: name, FieldPath: path, Type: kind, Value: v.Get("value"), Raw: v})
+		fields = append(fields, FormField{Name: name, Key: key, FieldPath: FieldPath(v), Type: kind, Value: v.Get("value"), Raw: v})
 	}
 	return fields
+}
+
+// FieldPath is the path of a field as text, of which PHP makes "Array" where it is a list.
+func FieldPath(field php.Value) string {
+	path, ok := field.Get("fieldPath").Text()
+	if !ok {
+		return "Array"
+	}
+	return path
 }
 
 // PartialSubmission is what store-form-data collected for a token before the final check.

@@ -51,21 +51,17 @@ type formData struct {
 	ignored *php.Array
 }
 
-// formData decodes the parameter formData. Where PHP fails on the structure, it is refused as invalid.
+// formData decodes the parameter formData. Where PHP fails on the structure, it is refused as invalid: here, where it is
+// merged, signed or rated.
 func (c *call) formData() (f formData, err error) {
 	text, err := c.rawText("formData")
 	if err != nil {
 		return f, err
 	}
 	v, err := decodeJSON(text)
-	if err != nil || !validFields(v.Get("fields")) {
-		return f, c.refuse(formDataInvalid)
-	}
 	f.fields, f.ignored = v.Get("fields"), php.NewArray()
-	for field := range f.fields.Array().Values() {
-		if field.Get("name").IsNull() { // mosparo signs it by the empty name, and cannot show it without one once it is verified
-			field.Array().SetString("name", php.String(""))
-		}
+	if err != nil || f.fields.Kind() != php.KindArray || f.fields.Len() > maxFields {
+		return f, c.refuse(formDataInvalid)
 	}
 	switch list := v.Get("ignoredFields"); {
 	case list.Kind() == php.KindArray:
@@ -76,21 +72,24 @@ func (c *call) formData() (f formData, err error) {
 	return f, nil
 }
 
-// validFields reports whether fields have the structure that everything later relies on: a list of maps whose names and
-// paths are scalars, and values at most one level deep.
-func validFields(fields php.Value) bool {
-	if fields.Kind() != php.KindArray || fields.Len() > maxFields {
-		return false
-	}
+// signable reports whether PHP can make the map of names and values that is signed: every field is asked for its type, and
+// those that are no honeypot for a name to index by.
+func signable(fields php.Value) bool {
 	for f := range fields.Array().Values() {
-		if f.Kind() != php.KindArray || f.Get("name").Kind() == php.KindArray || f.Get("fieldPath").Kind() == php.KindArray {
+		if f.Kind() == php.KindString || !sign.IsHoneypot(f) && f.Get("name").Kind() == php.KindArray {
 			return false
 		}
-		value := f.Get("value")
-		if value.Kind() != php.KindArray {
-			continue
+	}
+	return true
+}
+
+// ratable reports whether PHP can look for rules in data: values are at most one level deep.
+func ratable(data php.Value) bool {
+	for f := range data.Get(protection.GroupForm).Array().Values() {
+		if f.Kind() == php.KindString {
+			return false
 		}
-		for element := range value.Array().Values() {
+		for element := range f.Get("value").Array().Values() {
 			if element.Kind() == php.KindArray {
 				return false
 			}
@@ -99,28 +98,42 @@ func validFields(fields php.Value) bool {
 	return true
 }
 
-// metadata is the parameter metadata, null if there is none that can be used or the project allows none.
-func (c *call) metadata() (php.Value, error) {
+// named gives the empty name to fields that have none: mosparo signs them by it, and cannot show a submission with such a
+// field once it is verified.
+func named(fields php.Value) php.Value {
+	out := fields.Array().Clone()
+	for key, f := range fields.Array().All() {
+		if f.Kind() != php.KindArray {
+			out.Set(key, php.Map(textPair("name", "")))
+		} else if name := f.Get("name"); !name.IsScalar() {
+			f = f.Clone()
+			f.Array().SetString("name", php.String(""))
+			out.Set(key, f)
+		}
+	}
+	return php.ArrayOf(out)
+}
+
+// metadata is the parameter metadata, null if it cannot be read. given is false if there is none or the project allows none.
+func (c *call) metadata() (v php.Value, given bool, err error) {
 	if !c.project.MetadataAllowed || !c.has("metadata") {
-		return php.Null, nil
+		return php.Null, false, nil
 	}
 	text, err := c.rawText("metadata")
 	if err != nil {
-		return php.Null, err
+		return php.Null, false, err
 	}
-	v, err := decodeJSON(text)
-	if err != nil || !v.Truthy() {
-		return php.Null, nil //nolint:nilerr // mosparo takes what it cannot read for nothing
+	if v, err = decodeJSON(text); err != nil {
+		return php.Null, true, nil //nolint:nilerr // mosparo takes what it cannot read for null
 	}
-	return v, nil
+	return v, true, nil
 }
 
 // mergeMetadata puts metadata into the data of a submission. Of what can't be merged the earlier stays; mosparo fails.
 func mergeMetadata(data *php.Array, metadata php.Value) {
 	before, _ := data.Get(protection.GroupMetadata)
 	switch {
-	case metadata.IsNull():
-	case !before.Truthy():
+	case before.IsNull():
 		data.SetString(protection.GroupMetadata, metadata)
 	case before.Kind() == php.KindArray && metadata.Kind() == php.KindArray:
 		data.SetString(protection.GroupMetadata, php.ArrayOf(php.ReplaceRecursive(before.Array(), metadata.Array())))
@@ -162,14 +175,20 @@ func (c *call) storeFormData() (php.Value, error) {
 			return php.Null, err
 		}
 		before, _ := data.Get(protection.GroupForm)
-		data.SetString(protection.GroupForm, sign.Merge(before, form.fields))
+		merged, ok := sign.Merge(before, form.fields)
+		if !ok {
+			return php.Null, c.refuse(formDataInvalid)
+		}
+		data.SetString(protection.GroupForm, merged)
 		ignored = joined(ignored, form.ignored)
 	}
-	metadata, err := c.metadata()
+	metadata, given, err := c.metadata()
 	if err != nil {
 		return php.Null, err
 	}
-	mergeMetadata(data, metadata)
+	if given {
+		mergeMetadata(data, metadata)
+	}
 	if data.Len() == 0 { // only metadata, which are not allowed; mosparo cannot load a row without data
 		return php.Map(boolPair("result", true)), nil
 	}
@@ -229,6 +248,9 @@ func (c *call) check(recall bool) (php.Value, error) {
 	}
 	s := &protection.Submission{ProjectID: c.project.ID, TokenID: token.ID, SubmittedAt: now, MatchedRuleItems: php.List(),
 		GeneralVerifications: php.List(), VerifiedFields: php.List()}
+	if !signable(form.fields) {
+		return php.Null, c.refuse(formDataInvalid)
+	}
 	spam, err := c.checkVisitor(s, token, &form, set, allowed)
 	if err != nil {
 		return php.Null, err
@@ -238,6 +260,9 @@ func (c *call) check(recall bool) (php.Value, error) {
 	}
 	var rules []MatchedRule
 	if !spam || c.project.SilentMode {
+		if !ratable(s.Data) {
+			return php.Null, c.refuse(formDataInvalid)
+		}
 		if spam, rules, err = c.rate(s, set); err != nil {
 			return php.Null, err
 		}
@@ -292,24 +317,25 @@ func (c *call) checkVisitor(s *protection.Submission, token *protection.SubmitTo
 
 // collect puts together what the submission keeps: the fields of all steps, the metadata and the client.
 func (c *call) collect(s *protection.Submission, form formData, partial *protection.PartialSubmission) error {
-	data, ignored := php.NewArray(), php.NewArray()
+	data, ignored := php.NewArray(), form.ignored
 	if partial != nil {
-		data, ignored = cloned(partial.Data), partial.IgnoredFields.Array()
+		data, ignored = cloned(partial.Data), joined(partial.IgnoredFields.Array(), form.ignored)
 	}
 	before, _ := data.Get(protection.GroupForm)
-	data.SetString(protection.GroupForm, sign.Merge(before, form.fields))
-	metadata, err := c.metadata()
+	merged, ok := sign.Merge(before, form.fields)
+	if !ok {
+		return c.refuse(formDataInvalid)
+	}
+	data.SetString(protection.GroupForm, named(merged))
+	data.SetString(protection.GroupClient, c.clientData())
+	metadata, given, err := c.metadata()
 	if err != nil {
 		return err
 	}
-	if partial != nil {
+	if given {
 		mergeMetadata(data, metadata)
 	}
-	data.SetString(protection.GroupClient, c.clientData())
-	if partial == nil {
-		mergeMetadata(data, metadata)
-	}
-	s.Data, s.IgnoredFields = php.ArrayOf(data), php.ArrayOf(joined(ignored, form.ignored))
+	s.Data, s.IgnoredFields = php.ArrayOf(data), php.ArrayOf(ignored)
 	return nil
 }
 

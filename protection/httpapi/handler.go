@@ -66,7 +66,9 @@ type Options struct {
 	MaxLargeBodies int    // requests with more than smallBody bytes handled at once, 0: 4
 
 	Resources *Resources   // /build/ and /resources/, nil: none
-	WebCron   http.Handler // /cron-jobs/execute, nil: none; see ClientIP
+	WebCron   http.Handler // /cron-jobs/execute, nil: none
+
+	WebCronAllow string // addresses that may use it, empty: all
 
 	Log     *slog.Logger // nil: nothing is logged; never told anything about visitors
 	Observe func(route string, status int, took time.Duration)
@@ -126,10 +128,11 @@ type call struct {
 	ip       string // client address as text, exactly as it was sent
 	trusted  bool   // the peer's X-Forwarded headers are believed
 	project  *Project
-	debug    bool // the project shows debugInformation
-	slash    bool // the path ends with a slash too many
-	stateful bool // replies carry the cache headers of a route with a session
-	guessed  bool // what is decided rests on a recalled token, and nothing has confirmed it yet; see guessing
+	debug    bool   // the project shows debugInformation
+	method   string // what the framework takes for the method, see overridden
+	slash    bool   // the path ends with a slash too many
+	stateful bool   // replies carry the cache headers of a route with a session
+	guessed  bool   // what is decided rests on a recalled token, and nothing has confirmed it yet; see guessing
 }
 
 // action answers a request whose project is known.
@@ -179,6 +182,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.o.Observe(c.route, c.w.status, time.Since(start))
 	}()
 	c.client()
+	c.method = overridden(r)
 	c.serve()
 }
 
@@ -192,7 +196,7 @@ func (c *call) serve() {
 	defer release()
 	path := c.r.URL.Path
 	switch {
-	case !validHost(c.r, c.trusted):
+	case c.method == "" || !validHost(c.r, c.trusted):
 		c.fail(exception{status: http.StatusBadRequest})
 	case strings.HasPrefix(path, "/api/"):
 		c.api(path)
@@ -204,20 +208,21 @@ func (c *call) serve() {
 		c.resource(path)
 	case c.h.o.WebCron != nil && path == "/cron-jobs/execute":
 		c.route = "web-cron"
-		c.h.o.WebCron.ServeHTTP(c.w, c.r.WithContext(context.WithValue(c.r.Context(), clientKey{}, c.ip)))
+		c.webCron()
 	default:
 		c.fail(noRoute{})
 	}
 }
 
-// clientKey is the key of the client's address in the context of a request that is handed on.
-type clientKey struct{}
-
-// ClientIP is the address of the client of a request that a Handler handed on to one of its handlers, with trusted proxies
-// taken into account.
-func ClientIP(ctx context.Context) string {
-	ip, _ := ctx.Value(clientKey{}).(string)
-	return ip
+// webCron hands the trigger of the cron job on if its client may use it.
+func (c *call) webCron() {
+	if list := c.h.o.WebCronAllow; strings.TrimSpace(list) != "" && !security.Listed(list, c.ip) {
+		c.fail(forbidden{fmt.Sprintf("Access to the web cron jobs for this IP address (%s) is not allowed.", c.ip)})
+		return
+	}
+	r := c.r.WithContext(c.r.Context())
+	r.Method = c.method
+	c.h.o.WebCron.ServeHTTP(c.w, r)
 }
 
 func (c *call) api(path string) {
@@ -228,12 +233,12 @@ func (c *call) api(path string) {
 		return
 	}
 	found, ok := c.find(path)
-	if !ok || c.slash && (!reads(c.r.Method) || !found.allows(c.r.Method)) {
+	if !ok || c.slash && (!reads(c.method) || !found.allows(c.method)) {
 		c.fail(noRoute{})
 		return
 	}
 	c.route = found.name
-	if !found.allows(c.r.Method) {
+	if !found.allows(c.method) {
 		c.fail(exception{status: http.StatusMethodNotAllowed, allow: found.method})
 		return
 	}

@@ -19,13 +19,13 @@ func (c *call) health(slash bool) {
 		return
 	}
 	switch {
-	case slash && !reads(c.r.Method):
+	case slash && !reads(c.method):
 		c.fail(noRoute{})
 		return
 	case slash:
 		c.redirect(http.StatusMovedPermanently, c.absolute(healthPath)+c.queryString())
 		return
-	case !reads(c.r.Method):
+	case !reads(c.method):
 		c.fail(exception{status: http.StatusMethodNotAllowed, allow: http.MethodGet})
 		return
 	}

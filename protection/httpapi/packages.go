@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -62,22 +63,32 @@ func (c *call) rulePackage(id int64) (*protection.RulePackage, error) {
 	return p, err
 }
 
-// paging is what a list is asked for. page is given back as it came.
-func (c *call) paging() (page php.Value, offset, limit int) {
-	page, number, size := php.Int(1), int64(1), int64(1000)
-	for _, from := range []*php.Array{c.body, c.query} { // the query wins
-		if v, ok := from.Get("page"); ok && v.IsScalar() {
-			page, number = v, v.Intval()
-		}
-		if v, ok := from.Get("perPage"); ok && v.IsScalar() {
-			size = v.Intval()
-		}
-	}
-	size = min(max(size, 1), maxPage)
-	return page, int(min(max(number-1, 0), 1<<30/size) * size), int(size)
+// paging is the part of a list that is asked for. PHP computes it in fractions.
+type paging struct {
+	page          php.Value // as it came
+	size          float64   // of a page
+	offset, limit int
 }
 
-func pages(total int64, size int) int64 { return (total + int64(size) - 1) / int64(size) }
+func (c *call) paging() paging {
+	number, p := 1.0, paging{page: php.Int(1), size: 1000}
+	for _, from := range []*php.Array{c.body, c.query} { // the query wins
+		if v, ok := from.Get("page"); ok && v.IsScalar() {
+			text, _ := v.Text()
+			p.page, number = v, php.Floatval(text)
+		}
+		if v, ok := from.Get("perPage"); ok && v.IsScalar() {
+			text, _ := v.Text()
+			p.size = php.Floatval(text)
+		}
+	}
+	p.size = min(max(p.size, 1), maxPage)
+	p.offset, p.limit = int(min(max(number-1, 0)*p.size, 1<<30)), int(p.size)
+	return p
+}
+
+// pages is how many pages a list has.
+func (p paging) pages(total int64) int64 { return int64(math.Ceil(float64(total) / p.size)) }
 
 // noCache is the reply for a package that was never imported.
 func noCache() php.Value { return php.Map(boolPair("result", false), boolPair("noCache", true)) }
@@ -90,8 +101,8 @@ func (c *call) packageRules(id int64) (php.Value, error) {
 	if p.Cache == nil {
 		return noCache(), nil
 	}
-	page, offset, limit := c.paging()
-	rules, total, err := c.h.o.Store.PackageRules(c.r.Context(), p, offset, limit)
+	part := c.paging()
+	rules, total, err := c.h.o.Store.PackageRules(c.r.Context(), p, part.offset, part.limit)
 	if err != nil {
 		return php.Null, err
 	}
@@ -108,7 +119,7 @@ func (c *call) packageRules(id int64) (php.Value, error) {
 			pair("description", description), pair("numberOfItems", n), pair("spamRatingFactor", factorValue(r.Factor)), timePair("updatedAt", r.UpdatedAt),
 			textPair("listRoute", fmt.Sprintf("%s%d/rules/%d/rule-items", packagePath, p.ID, r.ID))))
 	}
-	return php.Map(boolPair("result", true), pair("rules", php.ArrayOf(list)), pair("page", page), intPair("totalPages", pages(total, limit))), nil
+	return php.Map(boolPair("result", true), pair("rules", php.ArrayOf(list)), pair("page", part.page), intPair("totalPages", part.pages(total))), nil
 }
 
 func factorValue(f protection.Factor) php.Value {
@@ -134,8 +145,8 @@ func (c *call) packageItems(id, ruleID int64) (php.Value, error) {
 	if i < 0 {
 		return php.Null, notFound{ruleNotFound}
 	}
-	page, offset, limit := c.paging()
-	items, total, err := c.h.o.Store.PackageItems(c.r.Context(), p, ruleID, offset, limit)
+	part := c.paging()
+	items, total, err := c.h.o.Store.PackageItems(c.r.Context(), p, ruleID, part.offset, part.limit)
 	if err == nil && rules[i].NumberOfItems < 0 {
 		err = c.h.o.Store.CountedItems(c.r.Context(), p, ruleID, total)
 	}
@@ -147,7 +158,7 @@ func (c *call) packageItems(id, ruleID int64) (php.Value, error) {
 		list.Append(php.Map(intPair("id", i.ID), textPair("uuid", i.UUID), textPair("type", string(i.Type)), textPair("value", i.Value),
 			pair("rating", factorValue(i.Rating))))
 	}
-	return php.Map(boolPair("result", true), pair("ruleItems", php.ArrayOf(list)), pair("page", page), intPair("totalPages", max(1, pages(total, limit)))), nil
+	return php.Map(boolPair("result", true), pair("ruleItems", php.ArrayOf(list)), pair("page", part.page), intPair("totalPages", max(1, part.pages(total)))), nil
 }
 
 // hashIndex lists the hashes of rules and items, so that a client sends only differences.
@@ -191,7 +202,7 @@ func (c *call) hashIndex(id int64) (php.Value, error) {
 		if len(items) == 0 && at == offset {
 			out.WriteString("###END")
 		}
-		if c.r.Method != http.MethodHead {
+		if c.method != http.MethodHead {
 			_, _ = c.w.Write([]byte(out.String()))
 		}
 		if out.Reset(); len(items) < indexBlock {

@@ -112,7 +112,7 @@ func (c *call) write(status int, contentType string, body []byte) {
 	h.Set("Content-Type", contentType)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	c.w.WriteHeader(status)
-	if c.r.Method != http.MethodHead {
+	if c.method != http.MethodHead {
 		_, _ = c.w.Write(body) // a client that is gone is nobody's error
 	}
 }
@@ -152,7 +152,7 @@ func (c *call) noRouteFound() {
 	if !strings.HasPrefix(path, "/") {
 		path = c.r.URL.EscapedPath()
 	}
-	message := `No route found for "` + c.r.Method + " " + c.absolute(path) + `"`
+	message := `No route found for "` + c.method + " " + c.absolute(path) + `"`
 	if from := c.r.Referer(); from != "" {
 		message += ` (from "` + from + `")`
 	}

@@ -32,6 +32,21 @@ func (c *call) client() {
 	c.query = php.ParseForm(c.r.URL.RawQuery)
 }
 
+// overridden is the method of a request as the framework takes it: a POST may name another one in a header. It is empty if
+// that is none. PHP itself, and what reads bodies and answers to preflights, go by the method that was sent.
+func overridden(r *http.Request) string {
+	name := strings.ToUpper(r.Header.Get("X-Http-Method-Override"))
+	if r.Method != http.MethodPost || !truthy(name) {
+		return r.Method
+	}
+	for _, c := range []byte(name) {
+		if c < 'A' || c > 'Z' {
+			return ""
+		}
+	}
+	return name
+}
+
 // readBody reads and decodes the body. Of large bodies only a few are in memory at a time; release gives the slot back.
 func (c *call) readBody() (release func(), err error) {
 	release = func() {}
@@ -161,6 +176,12 @@ func structure(text string) int {
 
 // has reports whether the body has a parameter, empty and null included.
 func (c *call) has(name string) bool { return c.body.Has(name) }
+
+// isNull reports whether a parameter is null or not there.
+func (c *call) isNull(name string) bool {
+	v, _ := c.body.Get(name)
+	return v.IsNull()
+}
 
 // text is a scalar parameter of the body: null and a missing one are "", numbers and booleans are written as PHP writes
 // them. Bytes that are no UTF-8 are replaced, since the database would refuse them. An array is a 400.

@@ -49,7 +49,7 @@ func (c *call) resource(path string) {
 	path, c.slash = withoutSlashes(path)
 	f, ok := parseResource(path)
 	switch {
-	case !ok || c.slash && !reads(c.r.Method):
+	case !ok || c.slash && !reads(c.method):
 		c.fail(noRoute{})
 		return
 	case c.slash:

@@ -76,7 +76,7 @@ func (c *call) requestSubmitToken() (php.Value, error) {
 	again := token != nil
 	if !again {
 		token = &protection.SubmitToken{ProjectID: c.project.ID, IPHash: ipHash, PageTitle: v.pageTitle, PageURL: v.pageURL,
-			FormActionURL: v.formActionURL, FormID: cut(v.formID, maxFormID), Token: sign.NewToken(), CreatedAt: now}
+			FormActionURL: v.formActionURL, FormID: cut(v.formID, maxFormID), NoFormActionURL: c.isNull("formActionUrl"), NoFormID: c.isNull("formId"), Token: sign.NewToken(), CreatedAt: now}
 	}
 	var most int64
 	if set.ProofOfWork.Active && !allowed {

@@ -95,13 +95,14 @@ func (v *verification) open(recall bool) (err error) {
 	case v.sub == nil:
 		return v.refuse(submissionMissing)
 	}
-	metadata, err := v.metadata()
+	metadata, _, err := v.metadata()
 	if err != nil {
 		return err
 	}
 	v.data = cloned(v.sub.Data)
-	mergeMetadata(v.data, metadata)
-	v.changed = !metadata.IsNull()
+	if v.changed = metadata.Truthy(); v.changed {
+		mergeMetadata(v.data, metadata)
+	}
 	v.received, _ = v.body.Get("formData")
 	v.general, v.issues = cloned(v.sub.GeneralVerifications), cloned(v.sub.Issues)
 	return nil
@@ -300,11 +301,11 @@ func (c *call) storeMetadata() (php.Value, error) {
 		return php.Null, c.refuse("Validation signature invalid.", reason("validation_signature_invalid", textPair("expectedSignature", expected),
 			textPair("receivedSignature", strings.ToValidUTF8(signature, "\uFFFD")), textPair("signaturePayload", sub.ValidationToken))...)
 	}
-	metadata, err := c.metadata()
+	metadata, _, err := c.metadata()
 	if err != nil {
 		return php.Null, err
 	}
-	if !metadata.IsNull() {
+	if metadata.Truthy() {
 		data := cloned(sub.Data)
 		mergeMetadata(data, metadata)
 		if err := c.h.o.Store.SetData(c.r.Context(), c.project.ID, sub.ID, php.ArrayOf(data)); err != nil {

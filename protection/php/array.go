@@ -36,6 +36,20 @@ func canonicalInt(s string) (int64, bool) {
 	return n, true
 }
 
+// OffsetKey is the key of v where PHP indexes an array by it: null is the empty string, a boolean 0 or 1, a float is cut to
+// an integer. It is false for arrays and objects, which PHP refuses.
+func OffsetKey(v Value) (Key, bool) {
+	switch v.kind {
+	case KindNull:
+		return StringKey(""), true
+	case KindBool, KindInt, KindFloat:
+		return IntKey(v.Intval()), true
+	case KindString:
+		return StringKey(v.str), true
+	}
+	return StringKey(""), false
+}
+
 // Int is the number and true if k is an integer.
 func (k Key) Int() (int64, bool) { return k.num, !k.isStr }
 

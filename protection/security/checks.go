@@ -129,14 +129,14 @@ type Honeypot struct {
 	Matched php.Value // the match to store in matched_rule_items, empty unless filled
 }
 
-// CheckHoneypot marks the first field of the given name; without a name there is none. spamScore is the project's; a filled honeypot is rated one above.
+// CheckHoneypot marks the first field of the given name, which must be a text. spamScore is the project's; a filled honeypot is rated one above.
 func CheckHoneypot(fields php.Value, name string, spamScore float64) Honeypot {
 	h := Honeypot{Fields: fields, Matched: php.List()}
-	if fields.Kind() != php.KindArray || name == "" {
+	if fields.Kind() != php.KindArray {
 		return h
 	}
 	for key, field := range fields.Array().All() {
-		if text, _ := field.Get("name").Text(); field.Kind() != php.KindArray || text != name || !field.Array().Has("name") {
+		if text, ok := field.Get("name").Str(); !ok || text != name {
 			continue
 		}
 		marked := field.Array().Clone()
@@ -145,8 +145,7 @@ func CheckHoneypot(fields php.Value, name string, spamScore float64) Honeypot {
 		list.Set(key, php.ArrayOf(marked))
 		h.Fields = php.ArrayOf(list)
 		if h.Filled = filled(field.Get("value")); h.Filled {
-			path, _ := field.Get("fieldPath").Text()
-			h.Matched = php.Map(php.Pair{Key: protection.GroupForm + "." + path, Value: php.List(php.Map(
+			h.Matched = php.Map(php.Pair{Key: protection.GroupForm + "." + protection.FieldPath(field), Value: php.List(php.Map(
 				php.Pair{Key: "type", Value: php.String(sign.FieldHoneypot)}, php.Pair{Key: "value", Value: php.String("")},
 				php.Pair{Key: "rating", Value: php.Float(spamScore + 1)}, php.Pair{Key: "uuid", Value: php.String("")}))})
 		}

@@ -176,8 +176,8 @@ func (s *Server) configure(set Settings) error {
 	}
 	o := httpapi.Options{Store: s.store, Projects: s.projects, Messages: messages, Health: s.health.state, Proxies: proxies,
 		ForwardedFor: set.ForwardedFor, APIAllowList: set.APIAllowList, HealthAllow: set.HealthAllow, BypassHealth: set.BypassHealth,
-		MaxBody: set.MaxBody, Resources: resources, WebCron: s.webCron(set), WebCronAllow: set.WebCron.AllowList, Log: s.o.Log, Observe: s.metrics.request, Checked: s.metrics.outcome,
-		CutOff: func(n int) { s.metrics.cutOff.Add(float64(n)) }}
+		MaxBody: set.MaxBody, Resources: resources, WebCron: s.webCron(set), WebCronAllow: set.WebCron.AllowList, Log: s.o.Log, Observe: s.metrics.request,
+		Checked: s.metrics.outcome, CutOff: func(n int) { s.metrics.cutOff.Add(float64(n)) }}
 	var reader *geoip.Reader
 	if set.GeoIPDir != "" {
 		reader = geoip.New(geoip.Places(set.GeoIPDir, "GeoLite2-ASN"), geoip.Places(set.GeoIPDir, "GeoLite2-Country"))

@@ -10,6 +10,14 @@ import (
 // FieldHoneypot is the type of the field that no human fills in.
 const FieldHoneypot = "honeypot"
 
+// IsHoneypot reports whether a field counts as the honeypot where a form is signed: by its type, of which true will do.
+func IsHoneypot(field php.Value) bool {
+	kind := field.Get("type")
+	text, _ := kind.Str()
+	yes, _ := kind.Bool()
+	return text == FieldHoneypot || kind.Kind() == php.KindBool && yes
+}
+
 // ownFields are the form fields that the widget adds; they are never part of form data.
 var ownFields = []string{"_mosparo_submitToken", "_mosparo_validationToken"}
 
@@ -67,17 +75,21 @@ func orEmpty(v php.Value) php.Value {
 }
 
 // Merge puts the fields of one step of a form into those of the steps before: a field of the same name is replaced in
-// place, others are appended. Without earlier fields the list is taken as it is. Nothing is changed.
-func Merge(before, step php.Value) php.Value {
+// place, others are appended. Names are the same if their types are, too. Without earlier fields the list is taken as it is.
+// Nothing is changed. It is false if a field is a text, which cannot be asked for its name.
+func Merge(before, step php.Value) (merged php.Value, ok bool) {
 	if before.IsNull() {
-		return step
+		return step, true
 	}
 	out := members(before)
 	for field := range step.Array().Values() {
-		name, place := fieldName(field), php.Key{}
+		name, place := field.Get("name"), php.Key{}
 		found := false
 		for key, old := range out.All() {
-			if old.Kind() == php.KindArray && fieldName(old) == name {
+			if field.Kind() == php.KindString || old.Kind() == php.KindString {
+				return php.Null, false
+			}
+			if old.Get("name").Identical(name) {
 				place, found = key, true
 				break
 			}
@@ -88,12 +100,7 @@ func Merge(before, step php.Value) php.Value {
 			out.Append(field)
 		}
 	}
-	return php.ArrayOf(out)
-}
-
-func fieldName(field php.Value) string {
-	name, _ := field.Get("name").Text()
-	return name
+	return php.ArrayOf(out), true
 }
 
 // The outcomes of a field in a verification.
@@ -115,31 +122,29 @@ type FieldVerification struct {
 	Issues   []php.Value // complete, with debugInformation
 }
 
-// Valid reports whether there was nothing to complain about.
-func (v *FieldVerification) Valid() bool { return len(v.Issues) == 0 }
-
 // VerifyFields compares what a visitor submitted here with the hashes of what the website received. Fields that only the
 // website received are ignored.
 func VerifyFields(stored []protection.FormField, received php.Value) *FieldVerification {
 	result := &FieldVerification{Verified: php.NewArray()}
 	if len(stored) == 0 || received.Array().Len() == 0 {
-		result.Issues = append(result.Issues, issue("formData", IssueEmpty))
+		result.Issues = append(result.Issues, issue(php.String("formData"), IssueEmpty))
 	}
 	for _, f := range stored {
 		if f.Type == FieldHoneypot {
 			continue
 		}
-		value, hash := orEmpty(f.Value), received.Get(f.Name)
+		value, name := orEmpty(f.Value), orEmpty(f.Raw.Get("name"))
+		hash, _ := received.Array().GetKey(f.Key)
 		outcome := FieldInvalid
 		switch {
 		case hash.IsNull():
-			result.Issues = append(result.Issues, issue(f.Name, IssueMissing,
+			result.Issues = append(result.Issues, issue(name, IssueMissing,
 				php.Pair{Key: "reason", Value: php.String("field_not_in_received_data")},
 				php.Pair{Key: "expectedValue", Value: describe(value)}))
 		case matches(value, hash):
 			outcome = FieldValid
 		default:
-			result.Issues = append(result.Issues, issue(f.Name, IssueInvalid,
+			result.Issues = append(result.Issues, issue(name, IssueInvalid,
 				php.Pair{Key: "reason", Value: php.String("field_signature_invalid")},
 				php.Pair{Key: "expectedValue", Value: describe(value)},
 				php.Pair{Key: "receivedValue", Value: describeHash(hash)}))
@@ -149,8 +154,8 @@ func VerifyFields(stored []protection.FormField, received php.Value) *FieldVerif
 	return result
 }
 
-func issue(name, message string, debug ...php.Pair) php.Value {
-	pairs := []php.Pair{{Key: "name", Value: php.String(name)}, {Key: "message", Value: php.String(message)}}
+func issue(name php.Value, message string, debug ...php.Pair) php.Value {
+	pairs := []php.Pair{{Key: "name", Value: name}, {Key: "message", Value: php.String(message)}}
 	if len(debug) > 0 {
 		pairs = append(pairs, php.Pair{Key: "debugInformation", Value: php.Map(debug...)})
 	}

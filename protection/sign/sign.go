@@ -80,8 +80,8 @@ func Verification(key, validationToken, formSignature string) string {
 func Submission(key string, fields []protection.FormField) (string, error) {
 	m := php.NewArray()
 	for _, f := range fields {
-		if f.Type != FieldHoneypot {
-			m.SetString(f.Name, orEmpty(f.Value))
+		if !IsHoneypot(f.Raw) {
+			m.Set(f.Key, orEmpty(f.Value))
 		}
 	}
 	return Form(key, Prepare(php.ArrayOf(m)))

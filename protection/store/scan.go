@@ -90,6 +90,14 @@ func textOrNull(s string) any {
 	return s
 }
 
+// nullable is s, or NULL for nothing at all.
+func nullable(s string, none bool) any {
+	if none {
+		return nil
+	}
+	return s
+}
+
 // id scans an id column that may be NULL, which is 0.
 type id struct{ dest *int64 }
 

@@ -29,7 +29,7 @@ const (
 
 // CreateToken inserts t and sets its ID.
 func (s *Store) CreateToken(ctx context.Context, t *protection.SubmitToken) (err error) {
-	row := []any{t.ProjectID, t.IPHash, t.PageTitle, t.PageURL, textOrNull(t.FormActionURL), textOrNull(t.FormID), t.Token,
+	row := []any{t.ProjectID, t.IPHash, t.PageTitle, t.PageURL, nullable(t.FormActionURL, t.NoFormActionURL), nullable(t.FormID, t.NoFormID), t.Token,
 		textOrNull(t.ProofOfWorkResult), s.stamp(t.CreatedAt)}
 	t.ID, err = s.b.createToken(ctx, row, func(ctx context.Context, q querier) (id int64, err error) {
 		err = q.row(ctx, "SELECT t.`id` FROM `submit_token` t WHERE "+whereToken, t.Token, t.ProjectID).Scan(&id)
