@@ -35,7 +35,7 @@ func releaseComplete() Check {
 			return r, nil
 		},
 		judge: func(_ context.Context, v *verdicts, answers []answer[release.Info]) {
-			differ := compare(v, answers, Fail, func(n, ref *node) string { return n.deployFrom(ref.Node) },
+			differ := compare(v, answers, Fail, func(ref *node) string { return deployFrom(ref.Node) },
 				func(r release.Info) string { return r.Digest },
 				func(r release.Info) string {
 					if r.ID == "" {
@@ -90,7 +90,7 @@ func codeVersion() Check {
 				case x.installed != x.code:
 					v.fail(a.node, "mosparoctl drain "+a.node.Name, "code %s, but the configuration says %s: the update was not finished", x.code, x.installed)
 				case x.code != ref.value.code:
-					v.fail(a.node, a.node.deployFrom(ref.node.Node), "version %s, %s has %s", x.code, ref.node.Name, ref.value.code)
+					v.fail(a.node, deployFrom(ref.node.Node), "version %s, %s has %s", x.code, ref.node.Name, ref.value.code)
 				default:
 					v.ok(a.node, "version %s", x.code)
 				}

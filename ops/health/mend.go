@@ -1,7 +1,6 @@
 package health
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/mosparoctl/mosparoctl/inventory"
@@ -32,20 +31,19 @@ func shellWord(s string) string {
 // deployHint puts the code of all nodes right.
 const deployHint = "deploy one release to all nodes, see: mosparoctl deploy --help"
 
-// deployFrom puts n's code right by the code of another node.
-func (n *node) deployFrom(other *inventory.Node) string {
-	return fmt.Sprintf("mosparoctl deploy --from-node %s --nodes %s", other.Name, n.Name)
-}
+// deployFrom brings all nodes to the code of one of them. A deploy to the others alone is refused: it makes a release, which the
+// admin node must be on first.
+func deployFrom(good *inventory.Node) string { return "mosparoctl deploy --from-node " + good.Name }
 
 // deployMend puts n's code right by that of the admin node, or if n is that, by that of the first other one.
 func (n *node) deployMend() string {
 	d := n.session.env.Deployment
 	if admin := d.Admin(); admin != nil && admin.Name != n.Name {
-		return n.deployFrom(admin)
+		return deployFrom(admin)
 	}
 	for _, other := range d.Nodes {
 		if other.Name != n.Name && other.Paths.Root != "" {
-			return n.deployFrom(other)
+			return deployFrom(other)
 		}
 	}
 	return deployHint

@@ -74,7 +74,7 @@ func TestDeployMendNamesAnotherNode(t *testing.T) {
 	}
 	d.Nodes[0].Roles = append(d.Nodes[0].Roles, inventory.RoleAdmin)
 	s := &session{env: Env{Deployment: d}}
-	for i, want := range []string{"mosparoctl deploy --from-node app1 --nodes admin1", "mosparoctl deploy --from-node admin1 --nodes app1"} {
+	for i, want := range []string{"mosparoctl deploy --from-node app1", "mosparoctl deploy --from-node admin1"} {
 		if got := (&node{Node: d.Nodes[i], session: s}).deployMend(); got != want {
 			t.Errorf("%s: %q, want %q", d.Nodes[i].Name, got, want)
 		}

@@ -225,9 +225,9 @@ func (v *verdicts) result() Result {
 }
 
 // compare judges answers that must be equal: key is what is compared, text what is shown. The node whose value counts
-// is the admin node, else one of the largest group. An answer that differs gets verdict bad and the mend of its node; it reports
-// which did.
-func compare[T any](v *verdicts, answers []answer[T], bad Verdict, mend func(n, ref *node) string, key, text func(T) string) (differ []*node) {
+// is the admin node, else one of the largest group. An answer that differs gets verdict bad and a mend that may name the reference; it
+// reports which did.
+func compare[T any](v *verdicts, answers []answer[T], bad Verdict, mend func(ref *node) string, key, text func(T) string) (differ []*node) {
 	ref := reference(answers, key)
 	for _, a := range answers {
 		if key(a.value) == key(ref.value) {
@@ -235,7 +235,7 @@ func compare[T any](v *verdicts, answers []answer[T], bad Verdict, mend func(n, 
 			continue
 		}
 		differ = append(differ, a.node)
-		v.add(a.node, bad, mend(a.node, ref.node), fmt.Sprintf("%s differs from %s (%s)", text(a.value), ref.node.Name, text(ref.value)))
+		v.add(a.node, bad, mend(ref.node), fmt.Sprintf("%s differs from %s (%s)", text(a.value), ref.node.Name, text(ref.value)))
 	}
 	return differ
 }
