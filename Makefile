@@ -66,6 +66,10 @@ docs: ## write docs/cli, which is generated
 	rm -rf docs/cli
 	go run ./cmd/mosparoctl docs --markdown docs/cli
 
+.PHONY: pictures
+pictures: deps ## make the pictures of the docs anew, of what the tests of the full screen see
+	@./.ci/pictures
+
 .PHONY: snapshot
 snapshot: $(TOOLS)/goreleaser-$(GORELEASER_VERSION) ## build all archives and packages into dist/
 	$< check

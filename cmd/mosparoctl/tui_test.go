@@ -164,7 +164,7 @@ func TestTUIWatchesTheDemo(t *testing.T) {
 	d.open(x)
 	x.Keys("8")
 	x.Wait(`(?s)cache-reach .*app1 +round trip +\d.*app3 +round trip +\d`)
-	x.Capture("data")
+	x.Capture("data-cache")
 	x.Keys("0")
 	x.Wait(`Forms checked`)
 	x.Wait(`(?s)app1 +\d\S+/(min|s) .*app3 +\d\S+/(min|s) .*words +\d\S+/(min|s) .*verify +\d\S+/(min|s) `)
