@@ -30,7 +30,11 @@ func (s *session) leftovers(ctx context.Context) ([]ops.Event, error) {
 		if !l.Started.IsZero() {
 			began += " that began " + l.Started.Local().Format("2006-01-02 15:04:05")
 		}
-		events = append(events, ops.Event{Kind: ops.Warning, Op: "recover", Message: fmt.Sprintf("%s was broken off: %s to take back", began, count(len(l.Pending), "step")),
+		what := count(len(l.Pending), "step") + " to take back"
+		if len(l.Pending) == 0 { // between two nodes: those that were finished stay so
+			what = "nothing to take back, but it may not have reached every node"
+		}
+		events = append(events, ops.Event{Kind: ops.Warning, Op: "recover", Message: fmt.Sprintf("%s was broken off: %s", began, what),
 			Hint: "mosparoctl recover"})
 	}
 	return events, nil
