@@ -44,7 +44,7 @@ func viewEvents(m *Model, w, h int) []line {
 	}
 	at := max(min(m.at[screenEvents], len(all)-1), 0)
 	detail := m.eventDetail(all[at], w)
-	if most := max(h/3, 1); len(detail) > most { // the mend is the last line
+	if most := max(h/2, 1); len(detail) > most { // the mend is the last line
 		detail = detail[len(detail)-most:]
 	}
 	room := max(h-len(detail), len(out)+1)
