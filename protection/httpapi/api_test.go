@@ -295,6 +295,15 @@ func TestResources(t *testing.T) {
 	if res, text := a.do("GET", "/resources/"+a.project.UUID+"/url", "", "X-Forwarded-Proto", "https", "X-Forwarded-Host", "spam.example.org"); res.StatusCode != http.StatusOK || text != "https://spam.example.org"+sheet {
 		t.Errorf("url: %s %s", res.Status, text)
 	}
+	upper := "/resources/" + strings.ToUpper(a.project.UUID)
+	if res, _ := a.do("GET", upper+".css", ""); res.Header.Get("Location") != a.base+upper+"/"+hash+".css" {
+		t.Errorf("upper case: %s to %s", res.Status, res.Header.Get("Location"))
+	}
+	for query, want := range map[string]int{"fc[]=1": 400, "fc=1&pcs[]=d": 400, "pcs[]=d": 200} {
+		if res, _ := a.do("GET", "/resources/logo.svg?"+query, ""); res.StatusCode != want {
+			t.Errorf("logo, %s: %s", query, res.Status)
+		}
+	}
 	for _, path := range []string{"/resources/unknown.css", "/resources/", "/resources/a/b/c.css", "/build/../etc/passwd", "/"} {
 		if res, _ := a.do("GET", path, ""); res.StatusCode != http.StatusNotFound {
 			t.Errorf("%s: %s", path, res.Status)

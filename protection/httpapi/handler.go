@@ -206,7 +206,7 @@ func (c *call) serve() {
 	case c.h.o.Resources != nil && strings.HasPrefix(path, "/resources/"):
 		c.route = "resources"
 		c.resource(path)
-	case c.h.o.WebCron != nil && path == "/cron-jobs/execute":
+	case c.h.o.WebCron != nil && strings.TrimRight(path, "/") == webCronPath:
 		c.route = "web-cron"
 		c.webCron()
 	default:
@@ -214,8 +214,18 @@ func (c *call) serve() {
 	}
 }
 
+const webCronPath = "/cron-jobs/execute"
+
 // webCron hands the trigger of the cron job on if its client may use it.
 func (c *call) webCron() {
+	if path, slash := withoutSlashes(c.r.URL.Path); slash && !reads(c.method) {
+		c.fail(noRoute{})
+		return
+	} else if slash {
+		c.setCacheHeaders(true)
+		c.redirect(http.StatusMovedPermanently, c.absolute(path)+c.queryString())
+		return
+	}
 	if list := c.h.o.WebCronAllow; strings.TrimSpace(list) != "" && !security.Listed(list, c.ip) {
 		c.fail(forbidden{fmt.Sprintf("Access to the web cron jobs for this IP address (%s) is not allowed.", c.ip)})
 		return

@@ -44,7 +44,7 @@ func (c *call) importPackage() (php.Value, error) {
 	case checked && hash != rulepackage.Hash([]byte(content)):
 		return php.Null, c.refuse("The specified hash is invalid for the given content.", reason("rule_package_content_hash_invalid",
 			pair("sentHash", sent), textPair("generatedHash", rulepackage.Hash([]byte(content))))...)
-	case php.Trim(content) == "":
+	case !truthy(php.Trim(content)):
 		return php.Null, c.refuse("Rule package content is empty.")
 	}
 	parsed, err := rulepackage.Parse([]byte(content), c.h.o.Store.Location())
@@ -137,12 +137,11 @@ func (c *call) task(p *protection.RulePackage, kind string, data php.Value) (ste
 	switch kind {
 	case "update_rule_package":
 		text, ok := data.Get("lastUpdatedAt").Str()
-		interval, isInt := data.Get("refreshInterval").Int()
+		interval, fits := rulepackage.Interval(data.Get("refreshInterval"))
 		at, isTime := rulepackage.ParseTime(text, st.Location())
-		fits := interval == int64(int32(interval)) // the column's type
 		return func() (string, error) {
-			return "", st.UpdatePackageCache(ctx, p, at, time.Duration(interval)*time.Second, st.Now())
-		}, ok && isInt && isTime && fits && data.Len() == 2
+			return "", st.UpdatePackageCache(ctx, p, at, interval, st.Now())
+		}, ok && isTime && fits && data.Len() == 2
 	case "store_rule":
 		r, ok := taskRule(data)
 		return func() (string, error) { return "", st.StorePackageRule(ctx, p, r) }, ok
@@ -188,7 +187,7 @@ func taskRule(data php.Value) (*protection.Rule, bool) {
 	description, ok4 := data.Get("description").Str()
 	_, ok5 := data.Get("status").Bool()
 	factor, err := rulepackage.Number(data.Get("spamRatingFactor"), !data.Array().Has("spamRatingFactor"))
-	if !ok1 || !ok2 || !ok3 || !ok4 && !data.Get("description").IsNull() || !ok5 && data.Array().Has("status") || err != nil || uuid == "" || len(uuid) > 36 ||
+	if !ok1 || !ok2 || !ok3 || !ok4 && !data.Get("description").IsNull() || !ok5 && data.Array().Has("status") || err != nil || utf8.RuneCountInString(uuid) > 36 ||
 		len(kind) > 30 || utf8.RuneCountInString(name) > 255 {
 		return nil, false
 	}

@@ -110,6 +110,9 @@ func (c *call) json(status int, v php.Value) {
 func (c *call) write(status int, contentType string, body []byte) {
 	h := c.w.Header()
 	h.Set("Content-Type", contentType)
+	if c.method == http.MethodHead && c.r.Method != http.MethodHead {
+		body = nil // whose length the client would wait for
+	}
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	c.w.WriteHeader(status)
 	if c.method != http.MethodHead {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"mime"
 	"net"
 	"net/http"
 	"strings"
@@ -35,10 +34,11 @@ func (c *call) client() {
 // overridden is the method of a request as the framework takes it: a POST may name another one in a header. It is empty if
 // that is none. PHP itself, and what reads bodies and answers to preflights, go by the method that was sent.
 func overridden(r *http.Request) string {
-	name := strings.ToUpper(r.Header.Get("X-Http-Method-Override"))
-	if r.Method != http.MethodPost || !truthy(name) {
+	names := r.Header["X-Http-Method-Override"]
+	if r.Method != http.MethodPost || len(names) == 0 {
 		return r.Method
 	}
+	name := strings.ToUpper(names[0])
 	for _, c := range []byte(name) {
 		if c < 'A' || c > 'Z' {
 			return ""
@@ -115,11 +115,7 @@ func (c *call) decode(raw []byte) error {
 		case formType:
 			c.body = php.ParseForm(string(raw))
 		case "multipart/form-data":
-			_, params, _ := mime.ParseMediaType(header)
-			// What broke off is what PHP takes for no parameters at all.
-			if a, err := php.ParseMultipart(bytes.NewReader(raw), params["boundary"]); err == nil {
-				c.body = a
-			}
+			c.body = php.ParseMultipart(string(raw), header)
 		}
 	}
 	// The rest is read by the framework, which compares exactly.

@@ -24,7 +24,7 @@ type Resources struct {
 
 // asset answers /build/, as a web server does for files.
 func (c *call) asset(path string) {
-	if !reads(c.r.Method) {
+	if !reads(c.method) {
 		c.fail(noRoute{})
 		return
 	}
@@ -40,7 +40,8 @@ func (c *call) asset(path string) {
 		h.Set("Cache-Control", "max-age=3600, public")
 		c.shared("text/css; charset=UTF-8", c.h.o.Resources.Assets.Style)
 	default:
-		c.notFoundText(false)
+		setSecurityHeaders(h)
+		c.fail(noRoute{})
 	}
 }
 
@@ -59,12 +60,21 @@ func (c *call) resource(path string) {
 		c.redirect(http.StatusMovedPermanently, c.absolute(path)+c.queryString())
 		return
 	case f.logo:
+		fc, _ := c.query.Get("fc")
+		pcs, _ := c.query.Get("pcs")
+		if fc.Kind() == php.KindArray || fc.Truthy() && pcs.Kind() == php.KindArray {
+			c.fail(exception{status: http.StatusBadRequest})
+			return
+		}
 		c.w.Header().Set("Cache-Control", yearLong)
 		c.w.Header().Set("Content-Disposition", "inline; filename=logo.svg")
-		c.shared("image/svg+xml", widget.Logo(c.r.URL.Query().Get("fc") == "1", c.r.URL.Query().Get("pcs") == "d"))
+		c.shared("image/svg+xml", widget.Logo(fc.Truthy(), pcs.Identical(php.String("d"))))
 		return
 	}
 	p, err := c.h.o.Resources.Projects.ByUUID(c.r.Context(), f.uuid)
+	if lower := php.ToLower(f.uuid); lower != f.uuid && protection.Is(err, protection.CodeNotFound) { // MySQL compares without regard to case
+		p, err = c.h.o.Resources.Projects.ByUUID(c.r.Context(), lower)
+	}
 	switch {
 	case protection.Is(err, protection.CodeNotFound):
 		c.notFoundText(f.address)
@@ -117,7 +127,7 @@ func (c *call) notFoundText(stateful bool) {
 // redirect to it.
 func (c *call) projectStyle(p *Project, f resourceFile) {
 	design := widget.NewDesign(p.Settings)
-	to := c.absolute("/resources/" + p.UUID + "/" + design.Hash() + ".css")
+	to := c.absolute("/resources/" + f.uuid + "/" + design.Hash() + ".css")
 	switch {
 	case f.address:
 		c.setCacheHeaders(true)

@@ -1,13 +1,6 @@
 package php
 
-import (
-	"errors"
-	"fmt"
-	"io"
-	"mime"
-	"mime/multipart"
-	"strings"
-)
+import "strings"
 
 // Limits of PHP's form parsing with its default settings.
 const (
@@ -31,39 +24,6 @@ func ParseForm(s string) *Array {
 		register(out, unescape(name), String(unescape(value)))
 	}
 	return out
-}
-
-// maxPart bounds one field of a multipart body, in bytes.
-const maxPart = 16 << 20
-
-// ParseMultipart reads the fields of a multipart/form-data body as PHP does; files are skipped. A field longer than 16 MB
-// or a body that breaks off is an error. The caller bounds the body.
-func ParseMultipart(body io.Reader, boundary string) (*Array, error) {
-	out := NewArray()
-	r := multipart.NewReader(body, boundary)
-	for n := 0; n < MaxInputVars; n++ {
-		p, err := r.NextRawPart()
-		if errors.Is(err, io.EOF) {
-			return out, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read multipart form: %w", err)
-		}
-		_, params, err := mime.ParseMediaType(p.Header.Get("Content-Disposition"))
-		if _, file := params["filename"]; err != nil || file || params["name"] == "" {
-			continue
-		}
-		name := params["name"]
-		b, err := io.ReadAll(io.LimitReader(p, maxPart+1))
-		if err != nil {
-			return nil, fmt.Errorf("read multipart form: %w", err)
-		}
-		if len(b) > maxPart {
-			return nil, fmt.Errorf("read multipart form: field %.40q is longer than %d bytes", name, maxPart)
-		}
-		register(out, name, String(string(b)))
-	}
-	return out, nil
 }
 
 // unescape is PHP's urldecode: + is a blank, an escape that is none stays as it is.

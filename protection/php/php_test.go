@@ -210,17 +210,36 @@ func TestFormsAgainstPHP(t *testing.T) {
 }
 
 func TestParseMultipart(t *testing.T) {
-	body := "--x\r\nContent-Disposition: form-data; name=\"a[b.c]\"\r\n\r\n1\r\n--x\r\nContent-Disposition: form-data; name=f; filename=\"\"\r\n\r\nfile\r\n" +
-		"--x\r\nContent-Disposition: form-data; name=\"d.e\"\r\n\r\nline\r\nline\r\n--x--\r\n"
-	a, err := ParseMultipart(strings.NewReader(body), "x")
-	if err != nil {
-		t.Fatal(err)
+	const header = "multipart/form-data; boundary=XX"
+	part := func(disposition, value string) string {
+		return "--XX\r\nContent-Disposition: form-data; " + disposition + "\r\n\r\n" + value + "\r\n"
 	}
-	if got, want := Serialize(ArrayOf(a)), "a:2:{s:1:\"a\";a:1:{s:3:\"b.c\";s:1:\"1\";}s:3:\"d_e\";s:10:\"line\r\nline\";}"; got != want {
-		t.Errorf("got %s, want %s", got, want)
+	a, file := part(`name="a"`, "1"), part(`name="f"; filename="x"`, "no field")
+	for name, c := range map[string]struct{ body, header, want string }{
+		"whole":               {a + file + part(`name="b[c]"`, "2\r\n3") + "--XX--\r\n", header, `{"a":"1","b":{"c":"2\r\n3"}}`},
+		"no end":              {a, header, `{"a":"1"}`},
+		"cut in the boundary": {a + "--X", header, `{"a":"1"}`},
+		"cut in the value":    {part(`name="a"`, "12")[:len(a)-1], header, `{"a":"12"}`},
+		"cut after a CR":      {a[:len(a)-1], header, `{"a":"1\r"}`},
+		"cut in the header":   {a + "--XX\r\nContent-Disposition: form-data; name=\"b\"", header, `{"a":"1"}`},
+		"after the end":       {"--XX--\r\n" + a, header, `{"a":"1"}`},
+		"preamble":            {"junk\r\n" + a, header, `{"a":"1"}`},
+		"line ends":           {strings.ReplaceAll(a, "\r\n", "\n"), header, `{"a":"1"}`},
+		"no name":             {part("x=y", "1") + a, header, "[]"},
+		"quotes":              {part(`name='a;b'`, "1") + part(`name=c d`, "2") + part(`name="e\"\\\f"`, "3"), header, `{"a;b":"1","c":"2","e\"\\\\f":"3"}`},
+		"folded":              {"--XX\r\nX: y\r\ncontent-disposition: form-data;\r\n name=a\r\n\r\n1", header, `{"a":"1"}`},
+		"other boundary":      {a, "multipart/form-data; boundary=YY", "[]"},
+		"quoted boundary":     {a, `multipart/form-data; Boundary="XX"; x=y`, `{"a":"1"}`},
+		"boundary and comma":  {a, "multipart/form-data; boundary=XX, y", `{"a":"1"}`},
+		"no boundary":         {a, "multipart/form-data", "[]"},
+		"open quote":          {a, `multipart/form-data; boundary="XX`, "[]"},
+	} {
+		if got, err := EncodeJSON(ArrayOf(ParseMultipart(c.body, c.header)), Default); got != c.want || err != nil {
+			t.Errorf("%s: %s, %v, expected %s", name, got, err, c.want)
+		}
 	}
-	if _, err := ParseMultipart(strings.NewReader(body[:80]), "x"); err == nil {
-		t.Error("a body that breaks off was accepted")
+	if n := ParseMultipart(strings.Repeat(part(`name="a[]"`, ""), MaxInputVars+1), header).Len(); n != 1 {
+		t.Error(n)
 	}
 }
 

@@ -17,7 +17,7 @@ const (
 
 // RandomValues is the outcome of the submission rule that looks for meaningless texts.
 type RandomValues struct {
-	Rating  float64
+	Rating  protection.Factor
 	Paths   []string // of the fields that matched
 	Matches []string // what matched in them
 }
@@ -31,9 +31,9 @@ func (m *Matcher) checkSubmission(fields []protection.FormField, r *Result) {
 		if int64(len(found.Paths)) < rule.Settings.Int("numberOfMatchingFields", 3) {
 			continue
 		}
-		found.Rating = finite(rule.Rating.Value) // one that is not set adds nothing
+		found.Rating = protection.Factor{Value: finite(rule.Rating.Value), Set: rule.Rating.Set}
 		r.Random = found
-		r.Score += found.Rating
+		r.Score += found.Rating.Value // one that is not set adds nothing
 	}
 }
 
@@ -103,8 +103,12 @@ func (r *Result) Detection() *protection.Detection {
 	}
 	submission := php.NewArray()
 	if r.Random != nil {
+		rating := php.Null
+		if r.Random.Rating.Set {
+			rating = php.Float(r.Random.Rating.Value)
+		}
 		submission.SetString(RandomValuesKey, php.Map(
-			php.Pair{Key: "identifier", Value: php.String(RandomValuesKey)}, php.Pair{Key: "rating", Value: php.Float(r.Random.Rating)},
+			php.Pair{Key: "identifier", Value: php.String(RandomValuesKey)}, php.Pair{Key: "rating", Value: rating},
 			php.Pair{Key: "matchingFields", Value: php.Strings(r.Random.Paths...)}, php.Pair{Key: "matches", Value: php.Strings(r.Random.Matches...)}))
 	}
 	return &protection.Detection{FieldRuleItems: php.ArrayOf(fields), SubmissionRules: php.ArrayOf(submission)}

@@ -11,6 +11,7 @@ import (
 	"io"
 	"math"
 	"time"
+	"unicode/utf8"
 
 	"github.com/mosparoctl/mosparoctl/protection"
 	"github.com/mosparoctl/mosparoctl/protection/php"
@@ -90,27 +91,42 @@ func head(v php.Value, loc *time.Location, more ...string) (c store.PackageConte
 	if !only(v, append(more, "lastUpdatedAt", "refreshInterval")...) {
 		return c, errSchema
 	}
-	text, ok := v.Get("lastUpdatedAt").Str()
-	seconds, isInt := v.Get("refreshInterval").Int()
-	if !ok || !isInt || seconds < 0 || seconds > 1<<32 {
+	updated, ok := v.Get("lastUpdatedAt").Str()
+	interval, isInterval := Interval(v.Get("refreshInterval"))
+	if !ok || !isInterval {
 		return c, errSchema
 	}
-	c.RefreshInterval = time.Duration(seconds) * time.Second
-	if c.UpdatedAt, ok = ParseTime(text, loc); !ok {
+	c.RefreshInterval = interval
+	if c.UpdatedAt, ok = ParseTime(updated, loc); !ok {
 		return c, errSchema
 	}
 	return c, nil
 }
 
-// ParseTime reads a time as rule packages write it.
+// Interval reads a refresh interval: a whole number of seconds, which may be negative or written as a fraction, within the
+// bounds of its column.
+func Interval(v php.Value) (time.Duration, bool) {
+	seconds, ok := v.Float()
+	if !ok || seconds != math.Trunc(seconds) || seconds < math.MinInt32 || seconds > math.MaxInt32 {
+		return 0, false
+	}
+	return time.Duration(seconds) * time.Second, true
+}
+
+// ParseTime reads a time as rule packages write it, or else as PHP does, to which nothing is now.
 func ParseTime(text string, loc *time.Location) (time.Time, bool) {
+	now := time.Now().In(loc).Truncate(time.Second)
+	if php.Trim(text) == "" {
+		return now, true
+	}
 	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05-0700", "2006-01-02T15:04:05", "2006-01-02T15:04Z07:00", "2006-01-02 15:04:05Z07:00",
 		"2006-01-02 15:04:05 Z07:00", "2006-01-02 15:04:05 -0700", time.DateTime, "2006-01-02 15:04", time.DateOnly, time.RFC1123Z} {
 		if t, err := time.ParseInLocation(layout, text, loc); err == nil && t.Year() > 0 && t.Year() < 10000 {
 			return t, true
 		}
 	}
-	return time.Time{}, false
+	t, ok := php.ParseTime(text, now)
+	return t, ok && t.Year() > 0 && t.Year() < 10000
 }
 
 // only reports whether v is an object that has no members but these.
@@ -135,26 +151,23 @@ func parseRule(v php.Value, withItems bool) (r protection.Rule, err error) {
 		return r, errSchema
 	}
 	r = protection.Rule{Active: true, NumberOfItems: -1}
-	var kind string
-	for name, to := range map[string]*string{"name": &r.Name, "type": &kind, "uuid": &r.UUID} {
-		var ok bool
-		if *to, ok = v.Get(name).Str(); !ok || *to == "" {
-			return r, errSchema
-		}
-	}
-	if r.Type = protection.RuleType(kind); rule.ItemTypes(r.Type) == nil {
+	name, ok1 := text(v.Get("name"), maxName)
+	kind, ok2 := text(v.Get("type"), maxRuleType) // a rule of a type that nobody knows finds nothing
+	uuid, ok3 := text(v.Get("uuid"), maxUUID)
+	if !ok1 || !ok2 || !ok3 {
 		return r, errSchema
 	}
+	r.Name, r.Type, r.UUID = name, protection.RuleType(kind), uuid
 	if d := v.Get("description"); !d.IsNull() {
 		var ok bool
 		if r.Description, ok = d.Str(); !ok {
 			return r, errSchema
 		}
 	}
-	if status := v.Get("status"); !status.IsNull() && status.Kind() != php.KindBool { // it says nothing, but has a type
+	if v.Array().Has("status") && v.Get("status").Kind() != php.KindBool { // it says nothing, but has a type
 		return r, errSchema
 	}
-	if r.Factor, err = Number(v.Get("spamRatingFactor"), true); err != nil {
+	if r.Factor, err = Number(v.Get("spamRatingFactor"), !v.Array().Has("spamRatingFactor")); err != nil {
 		return r, err
 	}
 	if !withItems {
@@ -171,6 +184,20 @@ func parseRule(v php.Value, withItems bool) (r protection.Rule, err error) {
 		r.Items = append(r.Items, item)
 	}
 	return r, nil
+}
+
+// The sizes of columns, in characters.
+const (
+	maxName     = 255
+	maxRuleType = 30
+	maxItemType = 50
+	maxUUID     = 36
+)
+
+// text reads a text of at most so many characters.
+func text(v php.Value, most int) (s string, ok bool) {
+	s, ok = v.Str()
+	return s, ok && utf8.RuneCountInString(s) <= most
 }
 
 // Number reads a factor or rating, of which 0 counts as absent.
@@ -190,10 +217,10 @@ func ParseItem(v php.Value) (protection.RuleItem, error) { return parseItem(v, f
 
 // parseItem reads an item, which in a single file may have no rating.
 func parseItem(v php.Value, unrated bool) (protection.RuleItem, error) {
-	uuid, ok1 := v.Get("uuid").Str()
-	kind, ok2 := v.Get("type").Str()
+	uuid, ok1 := text(v.Get("uuid"), maxUUID)
+	kind, ok2 := text(v.Get("type"), maxItemType)
 	value, ok3 := v.Get("value").Str()
-	if !ok1 || !ok2 || !ok3 || uuid == "" || len(uuid) > 36 {
+	if !ok1 || !ok2 || !ok3 {
 		return protection.RuleItem{}, errSchema
 	}
 	item, err := rule.NewItem(protection.ItemType(kind), value, 1)
@@ -201,7 +228,7 @@ func parseItem(v php.Value, unrated bool) (protection.RuleItem, error) {
 		return item, err
 	}
 	item.UUID = uuid
-	item.Rating, err = Number(v.Get("rating"), unrated)
+	item.Rating, err = Number(v.Get("rating"), unrated && !v.Array().Has("rating"))
 	return item, err
 }
 

@@ -227,8 +227,20 @@ func TestWebCron(t *testing.T) {
 	if err := s.Reload(t.Context(), o.Settings); err != nil {
 		t.Fatal(err)
 	}
-	if got, _ := get(t, url+"?key=secret"); got != 403 {
-		t.Errorf("from elsewhere: %d", got)
+	for accept, want := range map[string]string{"application/json": `{"error":true,"errorMessage":"Access to the web cron jobs for this IP address (127.0.0.1) is not allowed."}`, "*/*": "<!DOCTYPE html>"} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"?key=secret", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Accept", accept)
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(res.Body)
+		if _ = res.Body.Close(); err != nil || res.StatusCode != 403 || !strings.HasPrefix(string(text), want) {
+			t.Errorf("from elsewhere: %s %s, %v", res.Status, text, err)
+		}
 	}
 }
 

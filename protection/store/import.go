@@ -54,10 +54,14 @@ func (s *Store) ImportPackage(ctx context.Context, p *protection.RulePackage, c 
 	if err := s.importRules(ctx, p, c); err != nil {
 		return true, err
 	}
+	distinct := map[string]bool{} // a later rule takes the place of one with the same UUID
+	for i := range c.Rules {
+		distinct[c.Rules[i].UUID] = true
+	}
 	_, err = s.exec(ctx, "count package rules", "UPDATE `rule_package_cache` SET `number_of_rules` = ?, `updated_at` = ? WHERE `id` = ?",
-		len(c.Rules), s.stamp(c.UpdatedAt), p.Cache.ID)
+		len(distinct), s.stamp(c.UpdatedAt), p.Cache.ID)
 	if err == nil {
-		p.Cache.UpdatedAt, p.Cache.NumberOfRules = c.UpdatedAt, int64(len(c.Rules))
+		p.Cache.UpdatedAt, p.Cache.NumberOfRules = c.UpdatedAt, int64(len(distinct))
 	}
 	return true, err
 }
