@@ -17,7 +17,7 @@ func checksKeys() []binding {
 		{keys: []string{"r"}, name: "check", help: "run all", when: idleChecks, do: runChecks},
 		{keys: []string{"t"}, help: "run this one", when: some, do: func(m *Model) tea.Cmd {
 			r := m.chosenResult()
-			m.say(plain, "asking %s", r.Name)
+			m.say(plain, asking+"%s", r.Name)
 			return m.readChecks(health.Filter{Only: []string{r.Name}})
 		}},
 		{keys: []string{"/"}, help: "filter", do: filterDialog},

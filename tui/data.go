@@ -22,7 +22,7 @@ func dataKeys() []binding {
 		if len(only) == 0 {
 			return nil
 		}
-		m.say(plain, "asking %s", plural(len(only), "check"))
+		m.say(plain, asking+"%s", plural(len(only), "check"))
 		return m.readChecks(health.Filter{Only: only})
 	}}}
 }

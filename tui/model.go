@@ -163,13 +163,7 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 func (m *Model) onReading(msg tea.Msg) tea.Cmd {
 	switch msg := msg.(type) {
 	case checksMsg:
-		m.onNews(m.feed.take())
-		if !msg.filtered {
-			m.st.checks.end(m.now, msg.err)
-		}
-		if msg.err != nil {
-			m.say(bad, "checks: %v", msg.err)
-		}
+		m.onChecks(msg)
 	case nodeMsg:
 		m.onNode(msg)
 	case balancersMsg:

@@ -70,3 +70,22 @@ func TestNotesAreTold(t *testing.T) {
 		t.Errorf("the events don't tell it:\n%s", s)
 	}
 }
+
+// TestQuestionsAreNotSaidToGoOn wants the note of a question gone when it is answered, and other notes kept.
+func TestQuestionsAreNotSaidToGoOn(t *testing.T) {
+	r := newRig(t, newWorld(false), Options{})
+	r.size(80, 24)
+	runChecks(r.m)
+	if s := r.m.plainText(); !strings.Contains(s, "asking all checks") {
+		t.Errorf("the question is not told:\n%s", s)
+	}
+	r.m.Update(checksMsg{})
+	if s := r.m.plainText(); strings.Contains(s, "asking") {
+		t.Errorf("the question seems to go on:\n%s", s)
+	}
+	r.m.say(plain, "copied")
+	r.m.Update(checksMsg{filtered: true})
+	if s := r.m.plainText(); !strings.Contains(s, "copied") {
+		t.Errorf("another note is gone:\n%s", s)
+	}
+}

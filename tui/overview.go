@@ -30,7 +30,7 @@ func overviewKeys() []binding {
 func idleChecks(m *Model) bool { return !m.st.checks.busy }
 
 func runChecks(m *Model) tea.Cmd {
-	m.say(plain, "asking all checks")
+	m.say(plain, asking+"all checks")
 	return m.readChecks(health.Filter{})
 }
 

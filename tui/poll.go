@@ -3,6 +3,7 @@ package tui
 import (
 	"context"
 	"maps"
+	"strings"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -143,6 +144,23 @@ func (m *Model) readChecks(f health.Filter) tea.Cmd {
 		_, err := reader.Check(ctx, f, feed.result)
 		return checksMsg{filtered, err}
 	})
+}
+
+// asking begins the notes that say which checks were asked for.
+const asking = "asking "
+
+// onChecks is the end of a run of checks. What was said of its beginning is not true any more.
+func (m *Model) onChecks(msg checksMsg) {
+	m.onNews(m.feed.take())
+	if !msg.filtered {
+		m.st.checks.end(m.now, msg.err)
+	}
+	switch {
+	case msg.err != nil:
+		m.say(bad, "checks: %v", msg.err)
+	case strings.HasPrefix(m.note, asking):
+		m.note = ""
+	}
 }
 
 func (m *Model) readNode(n *nodeState) tea.Cmd {
