@@ -67,7 +67,7 @@ func (c *call) rulePackage(id int64) (*protection.RulePackage, error) {
 type paging struct {
 	page          php.Value // as it came
 	size          float64   // of a page
-	offset, limit int
+	offset, limit int // a part of an item is none
 }
 
 func (c *call) paging() paging {
@@ -82,13 +82,15 @@ func (c *call) paging() paging {
 			p.size = php.Floatval(text)
 		}
 	}
-	p.size = min(max(p.size, 1), maxPage)
+	if p.size = min(p.size, maxPage); p.size <= 0 {
+		p.size = 1
+	}
 	p.offset, p.limit = int(min(max(number-1, 0)*p.size, 1<<30)), int(p.size)
 	return p
 }
 
 // pages is how many pages a list has.
-func (p paging) pages(total int64) int64 { return int64(math.Ceil(float64(total) / p.size)) }
+func (p paging) pages(total int64) int64 { return int64(min(math.Ceil(float64(total)/p.size), 1<<53)) }
 
 // noCache is the reply for a package that was never imported.
 func noCache() php.Value { return php.Map(boolPair("result", false), boolPair("noCache", true)) }
@@ -107,7 +109,7 @@ func (c *call) packageRules(id int64) (php.Value, error) {
 		return php.Null, err
 	}
 	list := php.NewArray()
-	for _, r := range rules {
+	for _, r := range rules[:min(part.limit, len(rules))] {
 		n, description := php.Null, php.String(r.Description)
 		if r.NumberOfItems >= 0 {
 			n = php.Int(r.NumberOfItems)
@@ -154,7 +156,7 @@ func (c *call) packageItems(id, ruleID int64) (php.Value, error) {
 		return php.Null, err
 	}
 	list := php.NewArray()
-	for _, i := range items {
+	for _, i := range items[:min(part.limit, len(items))] {
 		list.Append(php.Map(intPair("id", i.ID), textPair("uuid", i.UUID), textPair("type", string(i.Type)), textPair("value", i.Value),
 			pair("rating", factorValue(i.Rating))))
 	}

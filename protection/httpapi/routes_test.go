@@ -242,6 +242,15 @@ func TestBatch(t *testing.T) {
 	if _, got := a.signed("GET", base+"rules/1/rule-items", "", php.Null, obj()); !strings.Contains(got, `"value":"casino","rating":9`) {
 		t.Error(got)
 	}
+	for page, want := range map[string]string{"1.5": `{"result":true,"rules":[],"page":"1.5","totalPages":1}`, "1&perPage=0.5": `{"result":true,"rules":[],"page":"1","totalPages":2}`} {
+		data := obj("page", php.Int(1))
+		if strings.Contains(page, "perPage") {
+			data = obj("page", php.Int(1), "perPage", php.Int(0))
+		}
+		if _, got := a.signed("GET", base+"rules", "?page="+page, php.Null, data); !strings.Contains(got, want) {
+			t.Errorf("page %s: %s", page, got)
+		}
+	}
 	if got := list(); !strings.Contains(got, `"numberOfItems":1,`) {
 		t.Error(got)
 	}

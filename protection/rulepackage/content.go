@@ -265,7 +265,7 @@ func (a *archive) json(name string) (php.Value, error) {
 func parseArchive(content []byte, loc *time.Location) (c store.PackageContent, err error) {
 	z, err := zip.NewReader(bytes.NewReader(content), int64(len(content)))
 	if err != nil {
-		return c, protection.Errorf(protection.CodeInvalid, "read archive: %w", err)
+		return c, errType
 	}
 	a := &archive{files: z, left: MaxContent}
 	v, err := a.json("rule-package.json")

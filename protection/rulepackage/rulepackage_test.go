@@ -45,6 +45,7 @@ func TestParseRefuses(t *testing.T) {
 	for name, text := range map[string]string{
 		"text":             "hello",
 		"empty":            "",
+		"damaged archive":  "PK\x03\x04 and nothing more",
 		"broken":           "{",
 		"more members":     strings.Replace(valid, `"rules"`, `"x":1,"rules"`, 1),
 		"more in a rule":   strings.Replace(valid, `"name"`, `"x":1,"name"`, 1),

@@ -25,7 +25,7 @@ const importPatience = time.Hour
 func (s *Store) ImportPackage(ctx context.Context, p *protection.RulePackage, c PackageContent) (changed bool, err error) {
 	for _, r := range c.Rules {
 		for n, i := range r.Items {
-			if i.Hashed == "" || i.UUID == "" || r.UUID == "" {
+			if i.Hashed == "" {
 				return false, protection.Errorf(protection.CodeInvalid, "import rule package: rule %q: item %d is not prepared", r.Name, n+1)
 			}
 		}
