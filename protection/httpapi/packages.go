@@ -67,7 +67,7 @@ func (c *call) rulePackage(id int64) (*protection.RulePackage, error) {
 type paging struct {
 	page          php.Value // as it came
 	size          float64   // of a page
-	offset, limit int // a part of an item is none
+	offset, limit int       // a part of an item is none
 }
 
 func (c *call) paging() paging {

@@ -238,7 +238,7 @@ func TestWebCron(t *testing.T) {
 			t.Fatal(err)
 		}
 		text, err := io.ReadAll(res.Body)
-		if _ = res.Body.Close(); err != nil || res.StatusCode != 403 || !strings.HasPrefix(string(text), want) {
+		if _ = res.Body.Close(); err != nil || res.StatusCode != http.StatusForbidden || !strings.HasPrefix(string(text), want) {
 			t.Errorf("from elsewhere: %s %s, %v", res.Status, text, err)
 		}
 	}
