@@ -22,7 +22,7 @@ func (d heldDemo) slow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	slow := strings.Replace(string(inventory), "nodes:\n", "release:\n  lock_ttl: 10s\n  before:\n    node: [[sleep, \"3\"]]\nnodes:\n", 1)
+	slow := strings.Replace(string(inventory), "nodes:\n", "release:\n  lock_ttl: 10s\n  before:\n    node: [[sleep, \"5\"]]\nnodes:\n", 1)
 	if err := os.WriteFile(d.inventory, []byte(slow), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func (d heldDemo) deploying(x *tuitest.Terminal) {
 	x.Type("demo")
 	x.Keys("Enter")
 	x.Until("a journal", func() bool { return len(d.journals()) > 0 })
-	for range rand.IntN(100) {
+	for range rand.IntN(50) {
 		x.Screen() // takes a moment
 	}
 }
