@@ -419,6 +419,15 @@ func FuzzUnmarshal(f *testing.F) {
 	})
 }
 
+func FuzzMultipart(f *testing.F) {
+	f.Add("--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--x--\r\n", "multipart/form-data; boundary=x")
+	f.Fuzz(func(t *testing.T, body, header string) {
+		if a := ParseMultipart(body, header); a.Len() > MaxInputVars {
+			t.Fatal(a.Len())
+		}
+	})
+}
+
 func FuzzForm(f *testing.F) {
 	for _, s := range forms {
 		f.Add(s)

@@ -399,7 +399,7 @@ func TestRandomValues(t *testing.T) {
 		}
 	}
 	set := &protection.RuleSet{SubmissionRules: []protection.SubmissionRule{{Key: RandomValuesKey, Enabled: true, Settings: long}}}
-	if r := Compile(set, SQLite).Check(phpValue(t, `{"formData":[`+field("input[text].a", "qwErtyuiopasdfgh")+`]}`)); r.Random == nil || r.Score != 0 {
+	if r := Compile(set, SQLite).Check(phpValue(t, `{"formData":[`+field("input[text].a", "qwErtyuiopasdfgh")+`]}`)); r.Random == nil || r.Score != 0 || !r.Detection().SubmissionRules.Get(RandomValuesKey).Get("rating").IsNull() {
 		t.Errorf("a rule without a rating: %+v", r)
 	}
 	r := check(textarea, field("textarea.a", "x qwErtyuiopasdfgh y"))

@@ -224,6 +224,19 @@ func testToken(t *testing.T, s *Store) {
 	if !got.Usable(testNow) {
 		t.Error("a fresh token is not usable")
 	}
+	for _, none := range []bool{false, true} {
+		bare := &protection.SubmitToken{ProjectID: p.ID, IPHash: "h", Token: fmt.Sprint("bare ", none), NoFormActionURL: none, NoFormID: none, CreatedAt: testNow}
+		if err := s.CreateToken(ctx, bare); err != nil {
+			t.Fatal(err)
+		}
+		var n int
+		err := s.b.read(ctx, "count", func(ctx context.Context, q querier) error {
+			return q.row(ctx, "SELECT COUNT(*) FROM `submit_token` WHERE `id` = ? AND `form_action_url` IS NULL AND `form_id` IS NULL", bare.ID).Scan(&n)
+		})
+		if err != nil || n == 1 != none {
+			t.Errorf("nothing sent: %v: %d, %v", none, n, err)
+		}
+	}
 	full := &protection.SubmitToken{ProjectID: p.ID, IPHash: "h", Token: "second", FormActionURL: "/go", FormID: "form-1", ProofOfWorkResult: "p", CreatedAt: testNow.Truncate(time.Second)}
 	must(t, s.CreateToken(ctx, full))
 	got, err = s.Token(ctx, p.ID, "second")
