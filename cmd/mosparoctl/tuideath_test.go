@@ -111,7 +111,7 @@ func killedDeploy(t *testing.T, x *tuitest.Terminal, d heldDemo) {
 		t.Errorf("exit status %s", status)
 	}
 	d.open(x)
-	x.Wait(`(?s)Something was broken off.*was broken off: \d+ steps? to take back.*→ mosparoctl recover`)
+	x.Wait(`(?s)Something was broken off.*was broken off: (\d+ steps?|nothing) to take back.*→ mosparoctl recover`)
 	x.Capture("broken-off")
 	x.Keys("Escape")
 	x.Until("the notice to close", func() bool { return !strings.Contains(x.Screen(), "Something was broken off") })
