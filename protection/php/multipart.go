@@ -2,9 +2,12 @@ package php
 
 import "strings"
 
+// maxPartHeader bounds the header of a part, in bytes: putting folded lines together takes the square of their number.
+const maxPartHeader = 16 << 10
+
 // ParseMultipart reads the fields of a multipart/form-data body as PHP does; files are skipped. A body that breaks off gives
-// what there was of it, and what stands between a closing boundary and the next one is skipped. It never fails. contentType
-// is the header with the boundary.
+// what there was of it, and what stands between a closing boundary and the next one is skipped. A part whose header is
+// longer than 16 KB ends the body. It never fails. contentType is the header with the boundary.
 func ParseMultipart(body, contentType string) *Array {
 	out := NewArray()
 	boundary, ok := boundaryOf(contentType)
@@ -58,9 +61,9 @@ func partHeader(s, boundary string) (disposition, rest string, ok bool) {
 		}
 	}
 	var lines []string
-	for {
+	for size := len(s); ; {
 		line, after, ok := nextLine(s)
-		if !ok {
+		if !ok || size-len(after) > maxPartHeader {
 			return "", "", false
 		}
 		if s = after; line == "" {

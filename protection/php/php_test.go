@@ -228,6 +228,7 @@ func TestParseMultipart(t *testing.T) {
 		"no name":             {part("x=y", "1") + a, header, "[]"},
 		"quotes":              {part(`name='a;b'`, "1") + part(`name=c d`, "2") + part(`name="e\"\\\f"`, "3"), header, `{"a;b":"1","c":"2","e\"\\\\f":"3"}`},
 		"folded":              {"--XX\r\nX: y\r\ncontent-disposition: form-data;\r\n name=a\r\n\r\n1", header, `{"a":"1"}`},
+		"long header":         {a + "--XX\r\nContent-Disposition: form-data; name=b\r\n" + strings.Repeat(" x\r\n", maxPartHeader/3) + "\r\n" + a, header, `{"a":"1"}`},
 		"other boundary":      {a, "multipart/form-data; boundary=YY", "[]"},
 		"quoted boundary":     {a, `multipart/form-data; Boundary="XX"; x=y`, `{"a":"1"}`},
 		"boundary and comma":  {a, "multipart/form-data; boundary=XX, y", `{"a":"1"}`},
