@@ -42,6 +42,7 @@ func holdDemo(t *testing.T) heldDemo {
 // TestTUIOnTheDemo does by keys what an operator does: looks, finds a planted fault and its mend, deploys, rolls back, syncs and
 // takes that back.
 func TestTUIOnTheDemo(t *testing.T) {
+	t.Parallel()
 	x := tuitest.Open(t, 120, 40, "TERM=xterm-256color")
 	d := holdDemo(t)
 	x.Run(append([]string{"env"}, append(d.env, d.binary, "-i", d.inventory, "tui")...)...)
@@ -151,6 +152,7 @@ func TestTUIOnTheDemo(t *testing.T) {
 
 // TestTUIWatchesTheDemo looks at what the protection cores do with the visitors of the demo, and at the cache that they share.
 func TestTUIWatchesTheDemo(t *testing.T) {
+	t.Parallel()
 	x := tuitest.Open(t, 120, 40, "TERM=xterm-256color")
 	d := holdDemo(t)
 	inventory, err := os.ReadFile(d.inventory)
@@ -182,6 +184,7 @@ func TestTUIWatchesTheDemo(t *testing.T) {
 
 // TestTUIGivesTheTerminalBack ends and stops the program from outside.
 func TestTUIGivesTheTerminalBack(t *testing.T) {
+	t.Parallel()
 	x := tuitest.Open(t, 100, 30, "TERM=xterm-256color")
 	d := holdDemo(t)
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT} {
@@ -213,6 +216,7 @@ func TestTUIGivesTheTerminalBack(t *testing.T) {
 
 // TestTUITakesBackWhatItAborts aborts a deploy by leaving, and wants it taken back.
 func TestTUITakesBackWhatItAborts(t *testing.T) {
+	t.Parallel()
 	x := tuitest.Open(t, 100, 30, "TERM=xterm-256color")
 	d := holdDemo(t)
 	d.slow(t)

@@ -14,6 +14,7 @@ import (
 
 // TestTUIDrawsTheDatabases looks at two MariaDB servers of which one replicates from the other, and sees the replication break.
 func TestTUIDrawsTheDatabases(t *testing.T) {
+	t.Parallel()
 	x := tuitest.Open(t, 120, 40, "TERM=xterm-256color")
 	d := holdDemo(t)
 	primary := server.StartMariaDB(t, "--server-id=11", "--log-bin=bin")

@@ -90,6 +90,7 @@ func (d heldDemo) deploying(x *tuitest.Terminal) {
 // TestTUIDeployAfterItsScreen kills the screen in the middle of a deploy, takes its terminal away, and stops it for longer than its
 // lock lives. Every node must be on a complete release afterwards.
 func TestTUIDeployAfterItsScreen(t *testing.T) {
+	t.Parallel()
 	x := tuitest.Open(t, 120, 40, "TERM=xterm-256color")
 	d := holdDemo(t)
 	d.slow(t)

@@ -18,6 +18,7 @@ import (
 // TestTUIAsksForPassphrases opens the full screen on OpenSSH nodes whose key needs a passphrase: it is asked for once, before the screen,
 // and not again when a connection was lost.
 func TestTUIAsksForPassphrases(t *testing.T) {
+	t.Parallel()
 	x := tuitest.Open(t, 120, 40, "TERM=xterm-256color")
 	sshd := server.StartSSHD(t)
 	tui := lockedDeployment(t, sshd)
@@ -97,6 +98,7 @@ func TestTUIAsksForPassphrases(t *testing.T) {
 // TestQuestionsGiveTheTerminalBack ends commands while they ask for a passphrase: by ^C, by a signal, and because the answer is no
 // longer needed. Each time the terminal must show again what is typed, which Ended sees to.
 func TestQuestionsGiveTheTerminalBack(t *testing.T) {
+	t.Parallel()
 	x := tuitest.Open(t, 120, 40, "TERM=xterm-256color")
 	tui := lockedDeployment(t, server.StartSSHD(t))
 	check := append(slices.Clone(tui[:len(tui)-1]), "check", "--only", "node-reach")

@@ -18,6 +18,7 @@ import (
 // TestTUIStartsNothingByChance pastes random bytes into the program, in brackets and as keys, into screens and dialogs, also into the
 // one that takes the name. Whatever becomes of the program, no operation may have taken the lock.
 func TestTUIStartsNothingByChance(t *testing.T) {
+	t.Parallel()
 	d := holdDemo(t)
 	seed := uint64(time.Now().UnixNano())
 	t.Cleanup(func() {
