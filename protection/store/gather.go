@@ -13,8 +13,8 @@ import (
 type gatherer[J any] struct {
 	run   func(group []*J) error // the error is that of all
 	limit int                    // of a group
-	// patient: under load a group waits for as many as the last two had, but no longer than the last took. Fewer and larger
-	// groups cost less of the processor, here and in the database.
+	// patient: under load a group waits for as many as were here at once lately, but no longer than the last took. Fewer and
+	// larger groups cost less of the processor, here and in the database.
 	patient bool
 
 	mu     sync.Mutex
@@ -22,7 +22,9 @@ type gatherer[J any] struct {
 	busy   bool          // a group runs or waits
 	wanted int           // so many end the wait; 0: nobody waits for more
 	waits  int           // how many waits there were
-	sizes  [2]int        // of the last two groups
+	size   int           // of the last group
+	inside int           // so many are in the group that runs
+	most   [2]int        // so many were here at once: since the last group began, and before that one
 	took   time.Duration // by the last group
 }
 
@@ -36,8 +38,10 @@ type gathered[J any] struct {
 // do runs job in a group and waits for it. Giving up is possible until the group starts.
 func (g *gatherer[J]) do(ctx context.Context, job *J) error {
 	g.mu.Lock()
+	g.most[0] = max(g.most[0], g.inside+len(g.queue)+1)
 	if wait, _ := g.wait(1); !g.busy && wait == 0 {
 		g.busy = true
+		g.enter(1)
 		g.mu.Unlock()
 		defer g.next()
 		return g.timed([]*J{job})
@@ -66,8 +70,8 @@ func (g *gatherer[J]) do(ctx context.Context, job *J) error {
 
 // wait is how long a group of n waits for more, and for how many. g.mu is held.
 func (g *gatherer[J]) wait(n int) (time.Duration, int) {
-	wanted := min(g.sizes[0]+g.sizes[1], g.limit)
-	if !g.patient || g.sizes[0] <= 1 || n >= wanted {
+	wanted := min(max(g.most[0], g.most[1]), g.limit)
+	if !g.patient || g.size <= 1 || n >= wanted {
 		return 0, 0
 	}
 	return min(g.took, gatherLimit), wanted
@@ -77,6 +81,7 @@ func (g *gatherer[J]) wait(n int) (time.Duration, int) {
 func (g *gatherer[J]) next() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.inside = 0
 	if len(g.queue) == 0 {
 		g.busy, g.queue = false, nil
 		return
@@ -109,7 +114,14 @@ func (g *gatherer[J]) start() {
 	n := min(len(g.queue), g.limit)
 	group := g.queue[:n:n]
 	g.queue = g.queue[n:]
+	g.enter(n)
 	go g.together(group)
+}
+
+// enter notes that a group of n begins to run. g.mu is held.
+func (g *gatherer[J]) enter(n int) {
+	g.inside = n
+	g.most = [2]int{n + len(g.queue), g.most[0]}
 }
 
 func (g *gatherer[J]) together(group []*gathered[J]) {
@@ -136,7 +148,7 @@ func (g *gatherer[J]) timed(jobs []*J) error {
 	err := g.safely(jobs)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.sizes, g.took = [2]int{len(jobs), g.sizes[0]}, time.Since(begun)
+	g.size, g.took = len(jobs), time.Since(begun)
 	return err
 }
 

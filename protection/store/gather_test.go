@@ -84,6 +84,7 @@ func TestGathererWaits(t *testing.T) {
 			return nil
 		}
 		const clients, rounds = 16, 12
+		start := time.Now() // virtual, as all times here
 		var wg sync.WaitGroup
 		for i := range clients {
 			wg.Go(func() {
@@ -98,6 +99,10 @@ func TestGathererWaits(t *testing.T) {
 		wg.Wait()
 		if n := len(sizes); n > rounds+3 || sizes[n-2] < clients/2 {
 			t.Errorf("groups: %v", sizes)
+		}
+		// The last one comes after 1.5 ms; nobody waits for more when all are there.
+		if took := time.Since(start); took > (rounds+3)*5500*time.Microsecond {
+			t.Errorf("%d rounds took %v", rounds, took)
 		}
 		one := 1
 		for range 3 {
