@@ -5,7 +5,7 @@ SHELL := /bin/bash
 GOLANGCI_VERSION   := v2.15.0
 GORELEASER_VERSION := v2.14.0
 TOOLS              := $(CURDIR)/.tools
-FUZZTIME           ?=
+FUZZTIME           ?= 20s
 VERSION            ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 # What the whole test suite needs beyond Go, as Debian names it.
@@ -58,8 +58,8 @@ bench-serve: ## measure serve: flows, CPU, latency, memory; takes minutes
 	@set -o pipefail; go test -tags bench ./protection/bench -run TestServe -count=1 -timeout 60m -v | grep -v '^=== '
 
 .PHONY: fuzz
-fuzz: ## run each fuzz target for FUZZTIME (20s for the protection core, 8s else)
-	@./.ci/fuzz $(FUZZTIME) $(FUZZTIME)
+fuzz: ## run each fuzz target for FUZZTIME (20s)
+	@./.ci/fuzz $(FUZZTIME)
 
 .PHONY: docs
 docs: ## write docs/cli, which is generated
