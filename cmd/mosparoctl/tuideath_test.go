@@ -5,25 +5,50 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
+	"github.com/mosparoctl/mosparoctl/ops"
 	"github.com/mosparoctl/mosparoctl/tui/tuitest"
 )
 
 // nodes are the nodes of the demo.
 func (d heldDemo) nodes() []string { return []string{"app1", "app2", "app3"} }
 
-// slow makes a deploy wait on each node, and its lock be free soon after its holder's death.
-func (d heldDemo) slow(t *testing.T) {
+// gate makes a deploy wait on each node, which has been drained and switched then, until the gate is open, and its lock be
+// free soon after its holder's death.
+func (d heldDemo) gate(t *testing.T) {
 	t.Helper()
 	inventory, err := os.ReadFile(d.inventory)
 	if err != nil {
 		t.Fatal(err)
 	}
-	slow := strings.Replace(string(inventory), "nodes:\n", "release:\n  lock_ttl: 10s\n  before:\n    node: [[sleep, \"5\"]]\nnodes:\n", 1)
-	if err := os.WriteFile(d.inventory, []byte(slow), 0o644); err != nil {
+	wait := "until [ -e " + d.gateFile() + " ]; do sleep 0.1; done"
+	gated := strings.Replace(string(inventory), "\nnodes:\n", "\nrelease: {lock_ttl: 10s}\nnodes:\n", 1)
+	gated = strings.Replace(gated, `reload: ["true"]`, `reload: [sh, -c, "`+wait+`"]`, 1)
+	if !strings.Contains(gated, wait) || !strings.Contains(gated, "lock_ttl") {
+		t.Fatalf("the inventory has another form:\n%s", gated)
+	}
+	if err := os.WriteFile(d.inventory, []byte(gated), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (d heldDemo) gateFile() string { return filepath.Join(d.dir, "gate") }
+
+// openGate lets all deploys go on, closeGate stops them at their next node.
+func (d heldDemo) openGate(t *testing.T) {
+	t.Helper()
+	if err := os.WriteFile(d.gateFile(), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (d heldDemo) closeGate(t *testing.T) {
+	t.Helper()
+	if err := os.Remove(d.gateFile()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -65,13 +90,21 @@ func (d heldDemo) wantRelease(t *testing.T, version string) {
 	}
 }
 
+func (d heldDemo) stateDir() string { return filepath.Join(d.dir, "state", "mosparoctl", "demo") }
+
 // journals are those of runs that go on or were broken off.
 func (d heldDemo) journals() []string {
-	found, _ := filepath.Glob(filepath.Join(d.dir, "state", "mosparoctl", "demo", "*.journal"))
+	found, _ := filepath.Glob(filepath.Join(d.stateDir(), "*.journal"))
 	return found
 }
 
-// deploying plans a deploy, starts it, and returns at a random point of it, after its first step was journalled.
+// pending reports whether a run has begun what has to be taken back if it is broken off.
+func (d heldDemo) pending() bool {
+	left, err := ops.Leftovers(d.stateDir())
+	return err == nil && slices.ContainsFunc(left, func(l ops.Leftover) bool { return len(l.Pending) > 0 })
+}
+
+// deploying plans a deploy, starts it, and returns at a random point of what it does on its first node, whose gate is closed.
 func (d heldDemo) deploying(x *tuitest.Terminal) {
 	x.Keys("4", "Enter")
 	x.Paste(filepath.Join(d.dir, "mosparo-1.5.4"))
@@ -81,8 +114,8 @@ func (d heldDemo) deploying(x *tuitest.Terminal) {
 	x.Wait(`Type demo and`)
 	x.Type("demo")
 	x.Keys("Enter")
-	x.Until("a journal", func() bool { return len(d.journals()) > 0 })
-	for range rand.IntN(50) {
+	x.Until("a step to take back", d.pending)
+	for range rand.IntN(100) {
 		x.Screen() // takes a moment
 	}
 }
@@ -93,7 +126,7 @@ func TestTUIDeployAfterItsScreen(t *testing.T) {
 	t.Parallel()
 	x := tuitest.Open(t, 120, 40, "TERM=xterm-256color")
 	d := holdDemo(t)
-	d.slow(t)
+	d.gate(t)
 	for _, way := range []func(*testing.T, *tuitest.Terminal, heldDemo){killedDeploy, stoppedDeploy, hungUpDeploy} {
 		if way(t, x, d); t.Failed() {
 			return
@@ -111,8 +144,9 @@ func killedDeploy(t *testing.T, x *tuitest.Terminal, d heldDemo) {
 	if status := x.Died(); status != "137" {
 		t.Errorf("exit status %s", status)
 	}
+	d.openGate(t)
 	d.open(x)
-	x.Wait(`(?s)Something was broken off.*was broken off: (\d+ steps?|nothing) to take back.*→ mosparoctl recover`)
+	x.Wait(`(?s)Something was broken off.*was broken off: 2 steps to take\b.*→ mosparoctl recover`)
 	x.Capture("broken-off")
 	x.Keys("Escape")
 	x.Until("the notice to close", func() bool { return !strings.Contains(x.Screen(), "Something was broken off") })
@@ -139,6 +173,7 @@ func (d heldDemo) recovers(t *testing.T, x *tuitest.Terminal) {
 // stoppedDeploy stops the program by a signal that nothing can catch, until another operator has taken over its lock and its deploy.
 // When it goes on it must not touch what he has made.
 func stoppedDeploy(t *testing.T, x *tuitest.Terminal, d heldDemo) {
+	d.closeGate(t)
 	d.open(x)
 	d.deploying(x)
 	pid := x.Program()
@@ -146,6 +181,7 @@ func stoppedDeploy(t *testing.T, x *tuitest.Terminal, d heldDemo) {
 		t.Fatal(err)
 	}
 	x.Until("the program to stop", func() bool { return tuitest.Stopped(pid) })
+	d.openGate(t)
 	var out string
 	x.Until("the lock to be free", func() bool {
 		var err error
@@ -171,13 +207,15 @@ func stoppedDeploy(t *testing.T, x *tuitest.Terminal, d heldDemo) {
 
 // hungUpDeploy wants a deploy whose terminal went away to end by itself, its lock to be free then, and a log of it.
 func hungUpDeploy(t *testing.T, x *tuitest.Terminal, d heldDemo) {
+	d.closeGate(t)
 	d.open(x)
 	d.deploying(x)
 	pid := x.Program()
 	x.Hangup()
+	d.openGate(t)
 	x.Until("the deploy to end without its terminal", func() bool { return syscall.Kill(pid, 0) != nil })
 	d.wantRelease(t, "1.5.4")
-	log, err := os.ReadFile(filepath.Join(d.dir, "state", "mosparoctl", "demo", "screen.jsonl"))
+	log, err := os.ReadFile(filepath.Join(d.stateDir(), "screen.jsonl"))
 	if err != nil {
 		t.Fatal(err)
 	}
