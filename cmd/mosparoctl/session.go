@@ -54,7 +54,8 @@ func (s *session) of(a *app) *session {
 }
 
 // passphrase asks on the terminal, or is nil where there is none. An interrupt and the end of the session end the question, and the
-// terminal shows again what is typed.
+// terminal shows again what is typed. Unlike secret it leaves the terminal's other settings as they are, since what runs goes on
+// printing.
 func (s *session) passphrase() func(file string) ([]byte, error) {
 	if !s.app.interactive() {
 		return nil
@@ -76,23 +77,33 @@ func (s *session) passphrase() func(file string) ([]byte, error) {
 		}
 		fmt.Fprintf(s.app.stderr, "Passphrase of %s: ", file)
 		defer fmt.Fprintln(s.app.stderr)
-		type answer struct {
-			passphrase []byte
-			err        error
+		got, err := await(func() ([]byte, error) { return term.ReadPassword(fd) }, s.app.stop, s.closed)
+		if errors.Is(err, context.Canceled) {
+			err = errors.Join(err, term.Restore(fd, before))
 		}
-		answers := make(chan answer, 1)
-		go func() { // left behind by an interrupt, which ends the program
-			p, err := term.ReadPassword(fd)
-			answers <- answer{p, err}
-		}()
-		select {
-		case got := <-answers:
-			return got.passphrase, got.err
-		case <-s.app.stop:
-		case <-s.closed:
-		}
-		return nil, errors.Join(context.Canceled, term.Restore(fd, before))
+		return got, err
 	}
+}
+
+// await is what read gives, or context.Canceled if one of two channels is closed before. read is left behind then, so it is for what ends
+// the program.
+func await(read func() ([]byte, error), end, or <-chan struct{}) ([]byte, error) {
+	type answer struct {
+		text []byte
+		err  error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		text, err := read()
+		answers <- answer{text, err}
+	}()
+	select {
+	case got := <-answers:
+		return got.text, got.err
+	case <-end:
+	case <-or:
+	}
+	return nil, context.Canceled
 }
 
 // close ends the connections, and the question for a passphrase that nobody has answered. Call it once.

@@ -33,25 +33,14 @@ func (a *app) secret(ctx context.Context, question string) ([]byte, error) {
 	if w, h, err := term.GetSize(int(in.Fd())); err == nil && w > 0 {
 		_ = t.SetSize(w, h)
 	}
-	type answer struct {
-		line string
-		err  error
-	}
-	answers := make(chan answer, 1)
-	go func() { // left behind when ctx ends, which ends the program
+	line, err := await(func() ([]byte, error) {
 		line, err := t.ReadPassword(question)
-		answers <- answer{line, err}
-	}()
-	select {
-	case got := <-answers:
-		if got.err != nil {
-			fmt.Fprint(a.stderr, "\r\n")
-		}
-		return []byte(got.line), got.err
-	case <-ctx.Done():
+		return []byte(line), err
+	}, ctx.Done(), a.stop)
+	if err != nil {
 		fmt.Fprint(a.stderr, "\r\n")
-		return nil, ctx.Err()
 	}
+	return line, err
 }
 
 // passphraseTries is how often a passphrase may be wrong.
@@ -83,7 +72,7 @@ func (s *session) unlockKey(ctx context.Context, k remote.LockedKey) (why string
 	for try := 1; ; try++ {
 		pass, err := s.app.secret(ctx, question)
 		switch {
-		case errors.Is(err, io.EOF), ctx.Err() != nil:
+		case errors.Is(err, io.EOF), errors.Is(err, context.Canceled):
 			return "", context.Canceled
 		case err != nil:
 			return "", err
