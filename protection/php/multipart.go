@@ -32,9 +32,12 @@ func ParseMultipart(body, contentType string) *Array {
 	}
 }
 
-// boundaryOf is the boundary that a header names. It ends at a comma, too.
+// boundaryOf is the boundary that a header names, as "boundary" or else in other letters of any case. It ends at a comma, too.
 func boundaryOf(contentType string) (string, bool) {
-	at := strings.Index(strings.ToLower(contentType), "boundary")
+	at := strings.Index(contentType, "boundary")
+	if at < 0 {
+		at = strings.Index(ToLower(contentType), "boundary")
+	}
 	if at < 0 {
 		return "", false
 	}

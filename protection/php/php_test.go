@@ -216,24 +216,25 @@ func TestParseMultipart(t *testing.T) {
 	}
 	a, file := part(`name="a"`, "1"), part(`name="f"; filename="x"`, "no field")
 	for name, c := range map[string]struct{ body, header, want string }{
-		"whole":               {a + file + part(`name="b[c]"`, "2\r\n3") + "--XX--\r\n", header, `{"a":"1","b":{"c":"2\r\n3"}}`},
-		"no end":              {a, header, `{"a":"1"}`},
-		"cut in the boundary": {a + "--X", header, `{"a":"1"}`},
-		"cut in the value":    {part(`name="a"`, "12")[:len(a)-1], header, `{"a":"12"}`},
-		"cut after a CR":      {a[:len(a)-1], header, `{"a":"1\r"}`},
-		"cut in the header":   {a + "--XX\r\nContent-Disposition: form-data; name=\"b\"", header, `{"a":"1"}`},
-		"after the end":       {"--XX--\r\n" + a, header, `{"a":"1"}`},
-		"preamble":            {"junk\r\n" + a, header, `{"a":"1"}`},
-		"line ends":           {strings.ReplaceAll(a, "\r\n", "\n"), header, `{"a":"1"}`},
-		"no name":             {part("x=y", "1") + a, header, "[]"},
-		"quotes":              {part(`name='a;b'`, "1") + part(`name=c d`, "2") + part(`name="e\"\\\f"`, "3"), header, `{"a;b":"1","c":"2","e\"\\\\f":"3"}`},
-		"folded":              {"--XX\r\nX: y\r\ncontent-disposition: form-data;\r\n name=a\r\n\r\n1", header, `{"a":"1"}`},
-		"long header":         {a + "--XX\r\nContent-Disposition: form-data; name=b\r\n" + strings.Repeat(" x\r\n", maxPartHeader/3) + "\r\n" + a, header, `{"a":"1"}`},
-		"other boundary":      {a, "multipart/form-data; boundary=YY", "[]"},
-		"quoted boundary":     {a, `multipart/form-data; Boundary="XX"; x=y`, `{"a":"1"}`},
-		"boundary and comma":  {a, "multipart/form-data; boundary=XX, y", `{"a":"1"}`},
-		"no boundary":         {a, "multipart/form-data", "[]"},
-		"open quote":          {a, `multipart/form-data; boundary="XX`, "[]"},
+		"whole":                {a + file + part(`name="b[c]"`, "2\r\n3") + "--XX--\r\n", header, `{"a":"1","b":{"c":"2\r\n3"}}`},
+		"no end":               {a, header, `{"a":"1"}`},
+		"cut in the boundary":  {a + "--X", header, `{"a":"1"}`},
+		"cut in the value":     {part(`name="a"`, "12")[:len(a)-1], header, `{"a":"12"}`},
+		"cut after a CR":       {a[:len(a)-1], header, `{"a":"1\r"}`},
+		"cut in the header":    {a + "--XX\r\nContent-Disposition: form-data; name=\"b\"", header, `{"a":"1"}`},
+		"after the end":        {"--XX--\r\n" + a, header, `{"a":"1"}`},
+		"preamble":             {"junk\r\n" + a, header, `{"a":"1"}`},
+		"line ends":            {strings.ReplaceAll(a, "\r\n", "\n"), header, `{"a":"1"}`},
+		"no name":              {part("x=y", "1") + a, header, "[]"},
+		"quotes":               {part(`name='a;b'`, "1") + part(`name=c d`, "2") + part(`name="e\"\\\f"`, "3"), header, `{"a;b":"1","c":"2","e\"\\\\f":"3"}`},
+		"folded":               {"--XX\r\nX: y\r\ncontent-disposition: form-data;\r\n name=a\r\n\r\n1", header, `{"a":"1"}`},
+		"long header":          {a + "--XX\r\nContent-Disposition: form-data; name=b\r\n" + strings.Repeat(" x\r\n", maxPartHeader/3) + "\r\n" + a, header, `{"a":"1"}`},
+		"other boundary":       {a, "multipart/form-data; boundary=YY", "[]"},
+		"quoted boundary":      {a, `multipart/form-data; Boundary="XX"; x=y`, `{"a":"1"}`},
+		"boundary in capitals": {a, "multipart/form-data\xff; x=\xff\xff\xff; BOUNDARY=XX", `{"a":"1"}`},
+		"boundary and comma":   {a, "multipart/form-data; boundary=XX, y", `{"a":"1"}`},
+		"no boundary":          {a, "multipart/form-data", "[]"},
+		"open quote":           {a, `multipart/form-data; boundary="XX`, "[]"},
 	} {
 		if got, err := EncodeJSON(ArrayOf(ParseMultipart(c.body, c.header)), Default); got != c.want || err != nil {
 			t.Errorf("%s: %s, %v, expected %s", name, got, err, c.want)
@@ -422,6 +423,7 @@ func FuzzUnmarshal(f *testing.F) {
 
 func FuzzMultipart(f *testing.F) {
 	f.Add("--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--x--\r\n", "multipart/form-data; boundary=x")
+	f.Add("--x\r\n", "multipart/form-data\xff\xff\xff; Boundary=x")
 	f.Fuzz(func(t *testing.T, body, header string) {
 		if a := ParseMultipart(body, header); a.Len() > MaxInputVars {
 			t.Fatal(a.Len())

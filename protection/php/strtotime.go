@@ -16,7 +16,7 @@ const maxDate = 200
 // one after the other. Days beyond the end of a month run into the next. It is false for everything else.
 func ParseTime(text string, now time.Time) (time.Time, bool) {
 	p := dateParser{now: now, loc: now.Location(), weekday: -1}
-	rest := strings.ToLower(text)
+	rest := ToLower(text)
 	if len(rest) > maxDate {
 		return now, false
 	}
