@@ -11,21 +11,16 @@ import (
 // gatherer runs what many ask for in groups: while one group runs, those who come wait and are the next. Who is alone waits
 // for nobody; many share statements, round trips and commits.
 type gatherer[J any] struct {
-	run   func(group []*J) error // the error is that of all
-	limit int                    // of a group
-	// patient: under load a group waits for as many as were here at once lately, but no longer than the last took. Fewer and
-	// larger groups cost less of the processor, here and in the database.
-	patient bool
+	run     func(group []*J) error // the error is that of all
+	limit   int                    // of a group
+	patient bool                   // under load a group waits for more, as crowd says
 
 	mu     sync.Mutex
 	queue  []*gathered[J]
-	busy   bool          // a group runs or waits
-	wanted int           // so many end the wait; 0: nobody waits for more
-	waits  int           // how many waits there were
-	size   int           // of the last group
-	inside int           // so many are in the group that runs
-	most   [2]int        // so many were here at once: since the last group began, and before that one
-	took   time.Duration // by the last group
+	busy   bool // a group runs or waits
+	wanted int  // so many end the wait; 0: nobody waits for more
+	waits  int  // how many waits there were
+	crowd  crowd
 }
 
 type gathered[J any] struct {
@@ -38,10 +33,10 @@ type gathered[J any] struct {
 // do runs job in a group and waits for it. Giving up is possible until the group starts.
 func (g *gatherer[J]) do(ctx context.Context, job *J) error {
 	g.mu.Lock()
-	g.most[0] = max(g.most[0], g.inside+len(g.queue)+1)
+	g.crowd.came(len(g.queue) + 1)
 	if wait, _ := g.wait(1); !g.busy && wait == 0 {
 		g.busy = true
-		g.enter(1)
+		g.crowd.begins(1, 0)
 		g.mu.Unlock()
 		defer g.next()
 		return g.timed([]*J{job})
@@ -70,18 +65,16 @@ func (g *gatherer[J]) do(ctx context.Context, job *J) error {
 
 // wait is how long a group of n waits for more, and for how many. g.mu is held.
 func (g *gatherer[J]) wait(n int) (time.Duration, int) {
-	wanted := min(max(g.most[0], g.most[1]), g.limit)
-	if !g.patient || g.size <= 1 || n >= wanted {
+	if !g.patient {
 		return 0, 0
 	}
-	return min(g.took, gatherLimit), wanted
+	return g.crowd.patience(n, g.limit)
 }
 
 // next lets the next group run, if somebody waits.
 func (g *gatherer[J]) next() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.inside = 0
 	if len(g.queue) == 0 {
 		g.busy, g.queue = false, nil
 		return
@@ -114,14 +107,8 @@ func (g *gatherer[J]) start() {
 	n := min(len(g.queue), g.limit)
 	group := g.queue[:n:n]
 	g.queue = g.queue[n:]
-	g.enter(n)
+	g.crowd.begins(n, len(g.queue))
 	go g.together(group)
-}
-
-// enter notes that a group of n begins to run. g.mu is held.
-func (g *gatherer[J]) enter(n int) {
-	g.inside = n
-	g.most = [2]int{n + len(g.queue), g.most[0]}
 }
 
 func (g *gatherer[J]) together(group []*gathered[J]) {
@@ -131,9 +118,6 @@ func (g *gatherer[J]) together(group []*gathered[J]) {
 		if w.state.CompareAndSwap(jobWaiting, jobStarted) {
 			started, jobs = append(started, w), append(jobs, w.job)
 		}
-	}
-	if len(jobs) == 0 {
-		return
 	}
 	err := g.timed(jobs)
 	for _, w := range started {
@@ -145,10 +129,13 @@ func (g *gatherer[J]) together(group []*gathered[J]) {
 // timed runs a group and notes how large it was and how long it took.
 func (g *gatherer[J]) timed(jobs []*J) error {
 	begun := time.Now()
-	err := g.safely(jobs)
+	var err error
+	if len(jobs) > 0 {
+		err = g.safely(jobs)
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.size, g.took = len(jobs), time.Since(begun)
+	g.crowd.ended(len(jobs), time.Since(begun))
 	return err
 }
 

@@ -10,16 +10,11 @@ import (
 	"github.com/mosparoctl/mosparoctl/protection"
 )
 
-const (
-	// groupLimit is how many waiting operations share one transaction, and so one flush to disk.
-	groupLimit = 128
-	// gatherLimit is how long a group waits for more operations at most.
-	gatherLimit = 5 * time.Millisecond
-)
+// groupLimit is how many waiting operations share one transaction, and so one flush to disk.
+const groupLimit = 128
 
 // group lets operations share the transactions of one connection. While one transaction is flushed to disk the next
-// operations come together; under load a group also waits for as many as the last two had, but no longer than the last
-// took: fewer flushes cost less of the processor, and of the disk.
+// operations come together; under load a group also waits for more, as crowd says: fewer flushes cost less of the disk, too.
 type group struct {
 	q querier // its statements are short and are not cancelled half-way
 
@@ -29,9 +24,8 @@ type group struct {
 	writes  []*job
 	running bool
 	closed  bool
-	sizes   [2]int        // of the last two groups
-	took    time.Duration // by the last group
-	wanted  int           // so many writes, or a read, end the wait for more
+	crowd   crowd // of those who write
+	wanted  int   // so many writes, or a read, end the wait for more
 	wake    chan struct{}
 }
 
@@ -86,6 +80,7 @@ func (g *group) submit(ctx context.Context, queue *[]*job, f func(context.Contex
 		return protection.Errorf(protection.CodeUnavailable, "the database was closed")
 	}
 	*queue = append(*queue, j)
+	g.crowd.came(len(g.writes))
 	switch {
 	case !g.running: // who is alone does it himself
 		g.running = true
@@ -161,9 +156,9 @@ func (g *group) gather(since time.Time) bool {
 		g.mu.Unlock()
 		return true
 	}
-	wait := min(g.took, gatherLimit) - time.Since(since)
-	wanted := min(g.sizes[0]+g.sizes[1], groupLimit)
-	if g.sizes[0] <= 1 || len(g.writes) == 0 || len(g.writes) >= wanted || wait <= 0 || g.closed {
+	wait, wanted := g.crowd.patience(len(g.writes), groupLimit)
+	wait -= time.Since(since)
+	if len(g.writes) == 0 || wait <= 0 || g.closed {
 		g.mu.Unlock()
 		return false
 	}
@@ -215,6 +210,9 @@ func (g *group) commit() {
 	if g.writes = g.writes[n:]; len(g.writes) == 0 {
 		g.writes = nil
 	}
+	if n > 0 {
+		g.crowd.begins(n, len(g.writes))
+	}
 	g.mu.Unlock()
 	started := jobs[:0]
 	for _, j := range jobs {
@@ -222,14 +220,13 @@ func (g *group) commit() {
 			started = append(started, j)
 		}
 	}
-	if len(started) == 0 {
-		return
-	}
 	begun := time.Now()
-	err := g.transact(started)
+	var err error
+	if len(started) > 0 {
+		err = g.transact(started)
+	}
 	g.mu.Lock()
-	g.sizes = [2]int{len(started), g.sizes[0]}
-	g.took = time.Since(begun)
+	g.crowd.ended(len(started), time.Since(begun))
 	g.mu.Unlock()
 	for _, j := range started {
 		if err != nil && j.err == nil {

@@ -44,8 +44,8 @@ func (f *flushing) statements() string {
 
 func nothing(context.Context, querier) error { return nil }
 
-// TestGroupGathers has a group wait for as many writes as the last two had, but no longer than the last took, while reads
-// go on.
+// TestGroupGathers has a group wait for as many writes as were there at once lately, but no longer than the last took, while
+// reads go on.
 func TestGroupGathers(t *testing.T) {
 	const flush = 2 * time.Millisecond
 	synctest.Test(t, func(t *testing.T) {
@@ -92,6 +92,9 @@ func TestGroupGathers(t *testing.T) {
 		}
 		if got := f.statements(); got != "BEGIN IMMEDIATE;COMMIT" {
 			t.Errorf("statements: %s", got)
+		}
+		if took := writes(1, nil); took != 2*flush {
+			t.Errorf("one write after four took %v", took)
 		}
 		many()
 		took := writes(1, func() {
