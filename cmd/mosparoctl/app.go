@@ -106,19 +106,20 @@ func (a *app) end(err error) int {
 	return status
 }
 
-// interrupt stops what runs: a plan by itself, anything else through its context.
+// interrupt stops what runs: a plan by itself, anything else through its context. That ends first, so that what a.stop breaks off
+// is not taken for a failure.
 func (a *app) interrupt(cancel context.CancelFunc) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if !a.graceful {
+		cancel()
+	}
 	if !a.interrupted {
 		a.interrupted = true
 		close(a.stop)
 		if a.printer != nil {
 			a.printer.Emit(ops.Event{Kind: ops.Warning, Message: "interrupted: what runs is ended or taken back; once more stops at once"})
 		}
-	}
-	if !a.graceful {
-		cancel()
 	}
 }
 
