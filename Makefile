@@ -33,6 +33,11 @@ test: deps ## run all tests; installs the servers it needs on Debian, as root
 	go test -timeout 25m $$(go list ./... | grep -v /internal/e2e$$)
 	go test -timeout 25m -count=1 ./internal/e2e # builds the program by itself, which the test cache does not see
 
+.PHONY: test-mysql
+test-mysql: ## run the tests of the database against MySQL, unpacked from Debian unstable, as root
+	@mkdir -p $(TOOLS)
+	@./.ci/mysql $(TOOLS)/mysql
+
 .PHONY: race
 race: ## run the tests with the race detector (slow)
 	go test -race -timeout 60m ./...

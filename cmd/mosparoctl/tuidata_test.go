@@ -19,13 +19,7 @@ func TestTUIDrawsTheDatabases(t *testing.T) {
 	d := holdDemo(t)
 	primary := server.StartMariaDB(t, "--server-id=11", "--log-bin=bin")
 	replica := server.StartMariaDB(t, "--server-id=12", "--read-only=1")
-	host, port, err := net.SplitHostPort(primary.Addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	execute(t, replica, "SET GLOBAL slave_exec_mode = 'IDEMPOTENT'", // both made the same account
-		fmt.Sprintf("CHANGE MASTER TO master_host='%s', master_port=%s, master_user='%s', master_password='%s', master_use_gtid=slave_pos",
-			host, port, primary.User, primary.Pass), "START SLAVE")
+	replica.Follow(t, primary, "127.0.0.1")
 	d.useDatabases(t, primary, replica)
 
 	d.open(x)
@@ -33,7 +27,7 @@ func TestTUIDrawsTheDatabases(t *testing.T) {
 	x.Wait(`(?s)db1 .*takes writes.*db2 .*stands by.*lag +0 s .*db-servers`)
 	x.Wait(`(?s)cache-reach .*app1 +round trip +\d.*app3 +round trip +\d`)
 	x.Capture("data")
-	execute(t, replica, "STOP SLAVE")
+	replica.Execute(t, "STOP SLAVE")
 	x.Keys("r")
 	x.Wait(`✗ db2 `)
 	x.Capture("data-fault")
@@ -78,16 +72,5 @@ func edit(t *testing.T, file, old, with string) {
 	}
 	if err := os.WriteFile(file, []byte(strings.Replace(string(text), old, with, 1)), 0o600); err != nil {
 		t.Fatal(err)
-	}
-}
-
-// execute runs statements as the server's administrator.
-func execute(t *testing.T, s *server.MariaDB, statements ...string) {
-	t.Helper()
-	db := s.DB(t, "")
-	for _, statement := range statements {
-		if _, err := db.ExecContext(t.Context(), statement); err != nil {
-			t.Fatalf("%s: %v", statement, err)
-		}
 	}
 }

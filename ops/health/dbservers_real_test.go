@@ -26,17 +26,6 @@ func (r *rig) listServers(topology inventory.Topology, servers ...*server.MariaD
 	}
 }
 
-// run executes statements as the administrator.
-func run(t *testing.T, db *server.MariaDB, statements ...string) {
-	t.Helper()
-	conn := db.DB(t, "")
-	for _, s := range statements {
-		if _, err := conn.ExecContext(t.Context(), s); err != nil {
-			t.Fatalf("%s: %v", s, err)
-		}
-	}
-}
-
 // eventually asks db-servers until a server's evidence is as wanted.
 func (r *rig) eventually(name string, v Verdict, text string) Result {
 	r.t.Helper()
@@ -60,10 +49,7 @@ func (r *rig) eventually(name string, v Verdict, text string) Result {
 func TestRealReplication(t *testing.T) {
 	primary := server.StartMariaDB(t, "--server-id=11", "--log-bin=bin")
 	replica := server.StartMariaDB(t, "--server-id=12", "--read-only=1")
-	_, port, _ := net.SplitHostPort(primary.Addr)
-	// The replica knows its source by another name than the inventory does.
-	change := fmt.Sprintf("CHANGE MASTER TO master_host='localhost', master_port=%s, master_user='%s', master_password='%s', master_use_gtid=slave_pos", port, primary.User, primary.Pass)
-	run(t, replica, "SET GLOBAL slave_exec_mode = 'IDEMPOTENT'", change, "START SLAVE") // both made the same account
+	replica.Follow(t, primary, "localhost") // which the inventory calls otherwise
 	r := newRig(t)
 	r.useMariaDB(primary, primary.Database(t))
 	r.listServers(inventory.ActivePassive, primary, replica)
@@ -76,24 +62,24 @@ func TestRealReplication(t *testing.T) {
 		t.Errorf("servers: %+v", res.Servers)
 	}
 
-	run(t, replica, "SET GLOBAL read_only = 0")
+	replica.Execute(t, "SET GLOBAL read_only = 0")
 	r.eventually("db2", Warn, "takes writes, though it replicates from db1")
-	run(t, replica, "SET GLOBAL read_only = 1")
+	replica.Execute(t, "SET GLOBAL read_only = 1")
 
-	run(t, replica, "STOP SLAVE SQL_THREAD")
+	replica.Execute(t, "STOP SLAVE SQL_THREAD")
 	r.eventually("db2", Fail, "replication from db1 has stopped: it does not apply changes")
-	run(t, replica, "STOP SLAVE", "CHANGE MASTER TO master_delay = 3600", "START SLAVE")
-	run(t, primary, "CREATE DATABASE late")
+	replica.Execute(t, "STOP SLAVE", "CHANGE MASTER TO master_delay = 3600", "START SLAVE")
+	primary.Execute(t, "CREATE DATABASE late")
 	r.d.Check.Lag = time.Second
 	r.eventually("db2", Warn, "s behind db1")
 	r.d.Check.Lag = 0
-	run(t, replica, "STOP SLAVE", "CHANGE MASTER TO master_delay = 0, master_password = 'wrong'", "START SLAVE")
+	replica.Execute(t, "STOP SLAVE", "CHANGE MASTER TO master_delay = 0, master_password = 'wrong'", "START SLAVE")
 	r.eventually("db2", Fail, "Access denied")
 
-	run(t, primary, "SET GLOBAL read_only = 1")
+	primary.Execute(t, "SET GLOBAL read_only = 1")
 	r.eventually("db1", Fail, "takes no writes, and neither does any other server")
-	run(t, primary, "SET GLOBAL read_only = 0")
-	run(t, replica, "STOP SLAVE", "RESET SLAVE ALL", "SET GLOBAL read_only = 0")
+	primary.Execute(t, "SET GLOBAL read_only = 0")
+	replica.Execute(t, "STOP SLAVE", "RESET SLAVE ALL", "SET GLOBAL read_only = 0")
 	r.eventually("db1", Fail, "and so does db2, and neither follows the other")
 
 	t.Run("grants", func(t *testing.T) { testGrants(t, r, primary, replica) })
@@ -111,14 +97,19 @@ func TestRealReplication(t *testing.T) {
 
 // testGrants: mosparo's own user may not ask for replication, and is told which privilege that takes; it is enough, too.
 func testGrants(t *testing.T, r *rig, primary, replica *server.MariaDB) {
-	run(t, replica, "SET GLOBAL read_only = 1", "CREATE OR REPLACE USER 'mosparo'@'%' IDENTIFIED BY '"+dbPassword+"'")
+	replica.Execute(t, "SET GLOBAL read_only = 1")
+	replica.AddUser(t, "mosparo", dbPassword)
 	r.d.Database.User, r.d.Database.Password = "", inventory.Secret{}
-	res := r.eventually("db2", Unknown, "lacks the privilege REPLICA MONITOR")
-	if e, _ := res.On("db2"); !strings.Contains(e.Mend, "GRANT REPLICA MONITOR ON *.*") {
+	privilege := "REPLICA MONITOR"
+	if replica.MySQL {
+		privilege = "REPLICATION CLIENT"
+	}
+	res := r.eventually("db2", Unknown, "lacks the privilege "+privilege)
+	if e, _ := res.On("db2"); !strings.Contains(e.Mend, "GRANT "+privilege+" ON *.*") {
 		t.Errorf("mend: %q", e.Mend)
 	}
 	for _, db := range []*server.MariaDB{primary, replica} {
-		run(t, db, "GRANT REPLICA MONITOR ON *.* TO 'mosparo'@'%'")
+		db.Execute(t, "GRANT "+privilege+" ON *.* TO 'mosparo'@'%'")
 	}
 	r.eventually("db2", Fail, "is read-only and replicates from nobody")
 	r.d.Database.User, r.d.Database.Password = "nobody", inventory.NewSecret("wrong")
@@ -159,7 +150,7 @@ func TestRealGalera(t *testing.T) {
 	}
 	two.Process.Kill()
 	r.eventually("db1", Fail, "no quorum: it is in the cluster's non-Primary part")
-	run(t, one, "SET GLOBAL wsrep_provider_options = 'pc.bootstrap=YES'") // the mend
+	one.Execute(t, "SET GLOBAL wsrep_provider_options = 'pc.bootstrap=YES'") // the mend
 	res = r.eventually("db1", Warn, "the cluster has 1 members, the inventory lists 2")
 	if !res.Servers[0].Writable {
 		t.Error("the only member takes no writes")

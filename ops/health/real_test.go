@@ -16,17 +16,10 @@ import (
 // useMariaDB makes the rig's nodes use the server, under the name db.internal.
 func (r *rig) useMariaDB(db *server.MariaDB, name string) {
 	r.t.Helper()
-	admin := db.DB(r.t, "")
-	for _, query := range []string{
-		"CREATE OR REPLACE USER 'mosparo'@'%' IDENTIFIED BY '" + dbPassword + "'",
-		"GRANT ALL ON " + name + ".* TO 'mosparo'@'%'",
-	} {
-		if _, err := admin.Exec(query); err != nil {
-			r.t.Fatal(err)
-		}
-	}
+	db.AddUser(r.t, "mosparo", dbPassword)
+	db.Execute(r.t, "GRANT ALL ON "+name+".* TO 'mosparo'@'%'")
 	var version string
-	if err := admin.QueryRow("SELECT VERSION()").Scan(&version); err != nil {
+	if err := db.DB(r.t, "").QueryRow("SELECT VERSION()").Scan(&version); err != nil {
 		r.t.Fatal(err)
 	}
 	for _, m := range r.machines {
@@ -43,9 +36,7 @@ func TestRealMariaDB(t *testing.T) {
 	one := server.StartMariaDB(t, "--ssl-cert="+cert, "--ssl-key="+key, "--ssl-ca="+cert)
 	two := server.StartMariaDB(t)
 	name := one.Database(t)
-	if _, err := two.DB(t, "").Exec("CREATE DATABASE IF NOT EXISTS " + name); err != nil {
-		t.Fatal(err)
-	}
+	two.Execute(t, "CREATE DATABASE IF NOT EXISTS "+name)
 	rigWith := func(t *testing.T) *rig {
 		r := newRig(t)
 		r.useMariaDB(one, name)
@@ -62,6 +53,10 @@ func TestRealMariaDB(t *testing.T) {
 		}
 	})
 	const config = "config/env.mosparo.php"
+	older, other := "10.3.1-MariaDB", "8.0.37"
+	if one.MySQL {
+		older, other = other, older
+	}
 	onTwo := func(r *rig) {
 		other := &rig{t: r.t} // gives the second server the same user
 		other.useMariaDB(two, name)
@@ -76,11 +71,11 @@ func TestRealMariaDB(t *testing.T) {
 		{"another database", func(r *rig) { r.machines[1].edit(config, "'"+name+"'", "'information_schema'") }, "db-same", Fail, "app1", "uses the database information_schema"},
 		{"read-only", func(r *rig) {
 			onTwo(r)
-			setGlobal(r.t, two, "read_only", "1")
-			r.t.Cleanup(func() { setGlobal(r.t, two, "read_only", "0") })
+			two.Execute(r.t, "SET GLOBAL read_only = 1")
+			r.t.Cleanup(func() { two.Execute(r.t, "SET GLOBAL read_only = 0") })
 		}, "db-writable", Fail, "app1", "is read-only"},
-		{"called MySQL", func(r *rig) { r.declare(config, "8.0.37") }, "db-version", Fail, "app1", "the configuration says 8.0.37"},
-		{"called older", func(r *rig) { r.declare(config, "10.3.1-MariaDB") }, "db-version", Warn, "app1", "the configuration says 10.3.1"},
+		{"called another kind", func(r *rig) { r.declare(config, other) }, "db-version", Fail, "app1", "the configuration says " + other},
+		{"called older", func(r *rig) { r.declare(config, older) }, "db-version", Warn, "app1", "the configuration says " + strings.TrimSuffix(older, "-MariaDB")},
 		{"not called", func(r *rig) { r.declare(config, "") }, "db-version", Warn, "app1", "has no database_version"},
 	} {
 		t.Run(f.check+"/"+f.name, func(t *testing.T) {
@@ -94,9 +89,7 @@ func TestRealMariaDB(t *testing.T) {
 	}
 	t.Run("TLS", func(t *testing.T) {
 		r := rigWith(t)
-		if _, err := one.DB(t, "").Exec("ALTER USER 'mosparo'@'%' REQUIRE SSL"); err != nil {
-			t.Fatal(err)
-		}
+		one.Execute(t, "ALTER USER 'mosparo'@'%' REQUIRE SSL")
 		testDatabaseTLS(t, r, cert)
 	})
 	t.Run("twins", func(t *testing.T) { testTwins(t, rigWith(t), onTwo) })
@@ -114,13 +107,6 @@ func (r *rig) declare(config, version string) {
 	r.machines[1].edit(config, "'"+is+"'", "'"+version+"'")
 }
 
-func setGlobal(t *testing.T, db *server.MariaDB, name, value string) {
-	t.Helper()
-	if _, err := db.DB(t, "").Exec("SET GLOBAL " + name + " = " + value); err != nil {
-		t.Error(err)
-	}
-}
-
 // testTwins: two servers that say the same of themselves are told apart by a lock.
 func testTwins(t *testing.T, r *rig, onTwo func(*rig)) {
 	onTwo(r)
@@ -129,7 +115,7 @@ func testTwins(t *testing.T, r *rig, onTwo func(*rig)) {
 	q.ask = func(ctx context.Context, n *node) (dbFacts, error) {
 		f, err := n.database(ctx)
 		if err == nil {
-			f.vars["port"], f.vars["hostname"], f.vars["server_uid"] = "3306", "db", "" // copies say the same
+			f.vars["port"], f.vars["hostname"], f.vars["server_uid"], f.vars["server_uuid"] = "3306", "db", "", "" // copies say the same
 		}
 		return f, err
 	}

@@ -367,9 +367,7 @@ func TestDisasters(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes half a minute")
 	}
-	primary := server.StartMariaDB(t, "--server-id=1", "--log-bin=bin", "--binlog-format=ROW")
-	replica := server.StartMariaDB(t, "--server-id=2", "--log-bin=bin", "--log-slave-updates", "--read-only=1", "--rpl-semi-sync-slave-enabled=1")
-	rdb := replicate(t, primary, replica)
+	primary, replica := server.StartReplicated(t)
 	name, _ := referenceDatabase(t, primary)
 	redis, cache := server.RedisProcess(t, server.FreeAddress(t))
 	c := startCluster(t, primary, name, redis, replica.Addr, primary.Addr)
@@ -394,7 +392,7 @@ func TestDisasters(t *testing.T) {
 
 	failed := time.Now()
 	primary.Process.Kill()
-	promote(t, rdb)
+	replica.Promote(t)
 	promoted := time.Now()
 	l.await(30)
 	close(l.quit)
@@ -419,60 +417,4 @@ func execute(t *testing.T, db *sql.DB, query string) {
 	if _, err := db.ExecContext(t.Context(), query); err != nil {
 		t.Fatalf("%s: %v", query, err)
 	}
-}
-
-// replicate makes a replica follow a primary, which waits for it at each commit.
-func replicate(t *testing.T, primary, replica *server.MariaDB) *sql.DB {
-	t.Helper()
-	host, port, _ := net.SplitHostPort(primary.Addr)
-	rdb, pdb := replica.DB(t, ""), primary.DB(t, "")
-	execute(t, rdb, fmt.Sprintf("CHANGE MASTER TO master_host='%s', master_port=%s, master_user='%s', master_password='%s', master_use_gtid=slave_pos", host, port, primary.User, primary.Pass))
-	execute(t, rdb, "SET GLOBAL slave_exec_mode = 'IDEMPOTENT'") // both made the same account
-	execute(t, rdb, "START SLAVE")
-	execute(t, pdb, "SET GLOBAL rpl_semi_sync_master_wait_point = AFTER_SYNC")
-	execute(t, pdb, "SET GLOBAL rpl_semi_sync_master_timeout = 60000")
-	execute(t, pdb, "SET GLOBAL rpl_semi_sync_master_enabled = 1")
-	return rdb
-}
-
-// promote makes a replica writable once it has applied all that it received.
-func promote(t *testing.T, db *sql.DB) {
-	t.Helper()
-	execute(t, db, "STOP SLAVE IO_THREAD")
-	for tick := time.NewTicker(20 * time.Millisecond); ; <-tick.C {
-		status := slaveStatus(t, db)
-		if e := status["Last_SQL_Error"]; e != "" {
-			t.Fatal(e)
-		}
-		if status["Read_Master_Log_Pos"] == status["Exec_Master_Log_Pos"] && status["Master_Log_File"] == status["Relay_Master_Log_File"] {
-			break
-		}
-	}
-	execute(t, db, "STOP SLAVE")
-	execute(t, db, "SET GLOBAL read_only = 0")
-}
-
-func slaveStatus(t *testing.T, db *sql.DB) map[string]string {
-	t.Helper()
-	rows, err := db.QueryContext(t.Context(), "SHOW SLAVE STATUS")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer rows.Close()
-	names, err := rows.Columns()
-	if err != nil || !rows.Next() {
-		t.Fatalf("no replica: %v", err)
-	}
-	values, dest := make([]sql.NullString, len(names)), make([]any, len(names))
-	for i := range values {
-		dest[i] = &values[i]
-	}
-	if err := rows.Scan(dest...); err != nil {
-		t.Fatal(err)
-	}
-	out := map[string]string{}
-	for i, n := range names {
-		out[n] = values[i].String
-	}
-	return out
 }

@@ -26,11 +26,8 @@ const referenceKey = "e32eaa7ab2b6691a14429f74da835d6817045bc77f643f77108049bdb6
 func referenceDatabase(t testing.TB, m *server.MariaDB) (name string, db *sql.DB) {
 	t.Helper()
 	name = m.Database(t)
-	db = m.DB(t, name)
-	if _, err := db.ExecContext(t.Context(), string(unzipped(t, "reference.sql.gz"))); err != nil {
-		t.Fatalf("load the reference database: %v", err)
-	}
-	return name, db
+	m.Load(t, name, unzipped(t, "reference.sql.gz"))
+	return name, m.DB(t, name)
 }
 
 func unzipped(t testing.TB, name string) []byte {

@@ -28,7 +28,8 @@ func classify(err error) trouble {
 	if errors.As(err, &e) {
 		switch e.Number {
 		case 1213, // deadlock, also a lost certification in Galera
-			1205, // lock wait timeout
+			1205, // lock wait timeout, also of NOWAIT in MariaDB
+			3572, // NOWAIT in MySQL
 			1020: // record has changed since last read (MariaDB with innodb_snapshot_isolation)
 			return contended
 		case 1047, // Galera: not ready for application use
