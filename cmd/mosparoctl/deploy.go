@@ -108,16 +108,11 @@ func runDeploy(ctx context.Context, a *app, o deployOptions, args []string) erro
 	if err != nil {
 		return err
 	}
-	s, err := a.open()
+	r, err := a.openReleasing(o.release.force)
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	r, err := s.releasing(o.release.force)
-	if err != nil {
-		return err
-	}
-	defer r.closePeers()
+	defer r.close()
 	plan := func(ctx context.Context) (*release.Planned, *release.Facts, *release.Source, error) {
 		src, err := r.manager.OpenSource(ctx, spec)
 		if err != nil {

@@ -51,16 +51,11 @@ by "mosparoctl apply", which refuses it when anything it relies on has changed. 
 }
 
 func runPlan(ctx context.Context, a *app, o planOptions, args []string) error {
-	s, err := a.open()
+	r, err := a.openReleasing(o.release.force)
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	r, err := s.releasing(o.release.force)
-	if err != nil {
-		return err
-	}
-	defer r.closePeers()
+	defer r.close()
 	facts, err := r.facts(ctx)
 	if err != nil {
 		return err

@@ -68,16 +68,11 @@ file systems make new files slowly for a while after many were deleted.`,
 }
 
 func runPrune(ctx context.Context, a *app, o pruneOptions) error {
-	s, err := a.open()
+	r, err := a.openReleasing(false)
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	r, err := s.releasing(false)
-	if err != nil {
-		return err
-	}
-	defer r.closePeers()
+	defer r.close()
 	plan := func(ctx context.Context) (*release.Planned, error) {
 		facts, err := r.manager.Read(ctx, r.nodes)
 		if err != nil {
@@ -85,12 +80,5 @@ func runPrune(ctx context.Context, a *app, o pruneOptions) error {
 		}
 		return r.manager.PlanPrune(facts, release.PruneOptions{Keep: o.keep, Release: o.release})
 	}
-	if !o.dryRun {
-		return r.carryOut(ctx, release.OpPrune, plan)
-	}
-	p, err := plan(ctx)
-	if err != nil {
-		return err
-	}
-	return r.dryRunRelease(p, nil)
+	return r.carryOutOrShow(ctx, release.OpPrune, o.dryRun, plan)
 }

@@ -28,6 +28,25 @@ type releasing struct {
 // closePeers ends what moves files on the nodes; the connections are the session's.
 func (r *releasing) closePeers() { _ = r.peers.Close() }
 
+// openReleasing opens a session for a command about releases. close ends both.
+func (a *app) openReleasing(force bool) (*releasing, error) {
+	s, err := a.open()
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.releasing(force)
+	if err != nil {
+		s.close()
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *releasing) close() {
+	r.closePeers()
+	r.session.close()
+}
+
 // releasing makes the manager of the deployment's releases. force lets it drain the last serving node too.
 func (s *session) releasing(force bool) (*releasing, error) {
 	peers := filesync.NewPeers(s.hosts, nil)
@@ -67,6 +86,18 @@ func (r *releasing) notes(p *release.Planned) {
 	for _, n := range p.Notes {
 		r.app.printer.Emit(ops.Event{Kind: ops.Warning, Op: p.Plan.Op, Message: n})
 	}
+}
+
+// carryOutOrShow is carryOut, or with dryRun shows the plan and changes nothing.
+func (r *releasing) carryOutOrShow(ctx context.Context, op string, dryRun bool, plan func(context.Context) (*release.Planned, error)) error {
+	if !dryRun {
+		return r.carryOut(ctx, op, plan)
+	}
+	p, err := plan(ctx)
+	if err != nil {
+		return err
+	}
+	return r.dryRunRelease(p, nil)
 }
 
 // carryOut takes back what broken runs have left, makes the plan with fresh facts and applies it, all under the lock. When

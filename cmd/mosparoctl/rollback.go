@@ -51,16 +51,11 @@ have been some, a warning names them.`,
 }
 
 func runRollback(ctx context.Context, a *app, o rollbackOptions, id string) error {
-	s, err := a.open()
+	r, err := a.openReleasing(o.release.force)
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	r, err := s.releasing(o.release.force)
-	if err != nil {
-		return err
-	}
-	defer r.closePeers()
+	defer r.close()
 	plan := func(ctx context.Context) (*release.Planned, error) {
 		facts, err := r.facts(ctx)
 		if err != nil {
@@ -70,12 +65,5 @@ func runRollback(ctx context.Context, a *app, o rollbackOptions, id string) erro
 		opts.ID = id
 		return r.manager.PlanRollback(facts, opts)
 	}
-	if !o.dryRun {
-		return r.carryOut(ctx, release.OpRollback, plan)
-	}
-	p, err := plan(ctx)
-	if err != nil {
-		return err
-	}
-	return r.dryRunRelease(p, nil)
+	return r.carryOutOrShow(ctx, release.OpRollback, o.dryRun, plan)
 }

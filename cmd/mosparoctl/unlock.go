@@ -83,17 +83,12 @@ but not checked, nodes out of rotation. A deploy or rollback does the same befor
 }
 
 func runRecover(ctx context.Context, a *app) error {
-	s, err := a.open()
+	r, err := a.openReleasing(false)
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	r, err := s.releasing(false)
-	if err != nil {
-		return err
-	}
-	defer r.closePeers()
-	dir, err := s.stateDir()
+	defer r.close()
+	dir, err := r.stateDir()
 	if err != nil {
 		return err
 	}
@@ -105,7 +100,7 @@ func runRecover(ctx context.Context, a *app) error {
 		a.printer.Emit(ops.Event{Kind: ops.Summary, Op: "recover", Message: "nothing to do: no run was broken off"})
 		return nil
 	}
-	return s.locked(ctx, "recover", func(ctx context.Context) error {
+	return r.locked(ctx, "recover", func(ctx context.Context) error {
 		n, err := ops.Recover(ctx, dir, r.undoers, a.printer)
 		var known *ops.Error
 		if err != nil && !errors.As(err, &known) {
