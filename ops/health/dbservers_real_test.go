@@ -3,7 +3,6 @@ package health
 import (
 	"fmt"
 	"net"
-	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -120,26 +119,9 @@ func testGrants(t *testing.T, r *rig, primary, replica *server.MariaDB) {
 	r.d.Database.User, r.d.Database.Password = primary.User, inventory.NewSecret(primary.Pass)
 }
 
-// startGalera starts a member of a cluster, the first one with no peer. One that joins waits for its data, which never come.
-func startGalera(t *testing.T, peer string) (db *server.MariaDB, address string) {
-	t.Helper()
-	const provider = "/usr/lib/galera/libgalera_smm.so" // of galera-4, which Debian's mariadb-server depends on
-	if _, err := os.Stat(provider); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
-	address = server.FreeAddress(t)
-	return server.StartMariaDB(t, "--wsrep-on=ON", "--wsrep-provider="+provider, "--wsrep-cluster-address=gcomm://"+peer, "--wsrep-node-address=127.0.0.1",
-		"--wsrep-sst-method=skip", "--wsrep-cluster-name=lab", "--binlog-format=ROW", "--innodb-autoinc-lock-mode=2",
-		"--wsrep-provider-options=gcache.size=8M;base_host=127.0.0.1;gmcast.listen_addr=tcp://"+address+";ist.recv_addr="+server.FreeAddress(t)+
-			";evs.keepalive_period=PT0.5S;evs.suspect_timeout=PT2S;evs.inactive_timeout=PT4S;evs.inactive_check_period=PT0.5S"), address
-}
-
 func TestRealGalera(t *testing.T) {
-	one, address := startGalera(t, "")
-	two, _ := startGalera(t, address)
+	one, address := server.StartGalera(t, "", "skip")
+	two, _ := server.StartGalera(t, address, "skip") // waits for its data, which never come
 	r := newRig(t, "admin1")
 	r.useMariaDB(one, one.Database(t))
 	r.listServers(inventory.ActiveActive, one, two)

@@ -39,8 +39,8 @@ type cluster struct {
 	balance string // address of HAProxy
 }
 
-// startCluster builds the program and starts it twice on the reference database.
-func startCluster(t *testing.T, m *server.MariaDB, database, redis string, servers ...string) *cluster {
+// startCluster builds the program and starts it twice on the reference database, of which each node is given its own list of servers.
+func startCluster(t *testing.T, m *server.MariaDB, database, redis string, servers [2][]string) *cluster {
 	t.Helper()
 	c := &cluster{t: t}
 	var projects map[string]project
@@ -62,15 +62,16 @@ func startCluster(t *testing.T, m *server.MariaDB, database, redis string, serve
 		t.Fatal(err)
 	}
 	host, port, _ := net.SplitHostPort(m.Addr)
-	file, env := filepath.Join(dir, "env.mosparo.php"), filepath.Join(dir, ".env.local")
+	file := filepath.Join(dir, "env.mosparo.php")
 	write := func(name, text string) {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	write(file, strings.NewReplacer("DATABASE_HOST", host, "DATABASE_PORT", port, "DATABASE_NAME", database, "DATABASE_USER", m.User, "DATABASE_PASSWORD", m.Pass).Replace(string(config)))
-	write(env, "MOSPARO_CACHE_ADAPTER=redis\nREDIS_URL=redis://"+redis+"\nMOSPAROCTL_DATABASE_SERVERS="+strings.Join(servers, ",")+"\n")
 	for i := range c.nodes {
+		env := filepath.Join(dir, fmt.Sprintf("%d.env", i))
+		write(env, "MOSPARO_CACHE_ADAPTER=redis\nREDIS_URL=redis://"+redis+"\nMOSPAROCTL_DATABASE_SERVERS="+strings.Join(servers[i], ",")+"\n")
 		addr := server.FreeAddress(t)
 		c.nodes[i] = &node{addr: addr, argv: []string{binary, "serve", "--quiet", "--drain-time", "0s", "--listen", addr, "--config-file", file, "--env-file", env}}
 		c.start(c.nodes[i])
@@ -222,7 +223,14 @@ func (c *cluster) verify(addr string, p prepared) (accepted bool, err error) {
 func TestAlternatingNodes(t *testing.T) {
 	m := server.StartMariaDB(t)
 	name, _ := referenceDatabase(t, m)
-	c := startCluster(t, m, name, server.Redis(t), m.Addr)
+	c := startCluster(t, m, name, server.Redis(t), [2][]string{{m.Addr}, {m.Addr}})
+	c.alternate()
+}
+
+// alternate does flows with each step on another node, and verifies one submission a hundred times at once.
+func (c *cluster) alternate() {
+	t := c.t
+	t.Helper()
 	a, b := c.nodes[0].addr, c.nodes[1].addr
 	for range 5 {
 		p, err := c.prepare(a, b)
@@ -370,7 +378,8 @@ func TestDisasters(t *testing.T) {
 	primary, replica := server.StartReplicated(t)
 	name, _ := referenceDatabase(t, primary)
 	redis, cache := server.RedisProcess(t, server.FreeAddress(t))
-	c := startCluster(t, primary, name, redis, replica.Addr, primary.Addr)
+	servers := []string{replica.Addr, primary.Addr}
+	c := startCluster(t, primary, name, redis, [2][]string{servers, servers})
 	c.startHAProxy()
 	l := c.startLoad(4)
 	l.await(30)
@@ -401,15 +410,46 @@ func TestDisasters(t *testing.T) {
 	for _, err := range l.failures([2]time.Time{killed, killed.Add(killWindow)}, [2]time.Time{second, second.Add(killWindow)}, [2]time.Time{failed, promoted.Add(failoverWindow)}) {
 		t.Error(err)
 	}
-	db := replica.DB(t, name)
+	l.isStored(replica.DB(t, name))
+	t.Logf("%d flows, %d accepted, %d failed in the windows; the failover took %v", l.total, len(l.accepted), len(l.failed), promoted.Sub(failed))
+}
+
+// isStored looks for all that was accepted.
+func (l *load) isStored(db *sql.DB) {
+	l.c.t.Helper()
 	for _, token := range l.accepted {
 		var valid sql.NullBool
-		err := db.QueryRowContext(t.Context(), "SELECT s.valid FROM submit_token t JOIN submission s ON s.id = t.last_submission_id WHERE t.token = ? AND t.verified_at IS NOT NULL", token).Scan(&valid)
+		err := db.QueryRowContext(l.c.t.Context(), "SELECT s.valid FROM submit_token t JOIN submission s ON s.id = t.last_submission_id WHERE t.token = ? AND t.verified_at IS NOT NULL", token).Scan(&valid)
 		if err != nil || !valid.Bool {
-			t.Errorf("an accepted submission is lost: %v, %v", valid, err)
+			l.c.t.Errorf("an accepted submission is lost: %v, %v", valid, err)
 		}
 	}
-	t.Logf("%d flows, %d accepted, %d failed in the windows; the failover took %v", l.total, len(l.accepted), len(l.failed), promoted.Sub(failed))
+}
+
+// TestGalera has the nodes write to different members of a cluster of three, of which one is killed.
+func TestGalera(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes half a minute")
+	}
+	one, address := server.StartGalera(t, "", "rsync")
+	two, _ := server.StartGalera(t, address, "rsync")
+	three, _ := server.StartGalera(t, address, "rsync")
+	name, _ := referenceDatabase(t, one)
+	c := startCluster(t, one, name, server.Redis(t), [2][]string{{one.Addr, two.Addr, three.Addr}, {two.Addr, three.Addr, one.Addr}})
+	c.alternate()
+	c.startHAProxy()
+	l := c.startLoad(8)
+	l.await(100)
+	killed := time.Now()
+	one.Process.Kill()
+	l.await(100)
+	close(l.quit)
+	l.wg.Wait()
+	for _, err := range l.failures([2]time.Time{killed, killed.Add(failoverWindow)}) {
+		t.Error(err)
+	}
+	l.isStored(three.DB(t, name))
+	t.Logf("%d flows, %d accepted, %d failed in the window", l.total, len(l.accepted), len(l.failed))
 }
 
 func execute(t *testing.T, db *sql.DB, query string) {

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -31,6 +32,7 @@ type MariaDB struct {
 	Pass    string
 
 	program []string // with the options that every start takes
+	account string   // that root has it run as
 	next    *atomic.Int32
 }
 
@@ -39,7 +41,18 @@ type MariaDB struct {
 // have own databases.
 func StartMariaDB(t testing.TB, args ...string) *MariaDB {
 	t.Helper()
-	m := &MariaDB{Addr: FreeAddress(t), Dir: filepath.Join(shortDir(t), "data"), User: "lab", Pass: "lab-password", next: new(atomic.Int32)}
+	return startMariaDB(t, "root", args...)
+}
+
+// startMariaDB starts a server as a user of this machine.
+func startMariaDB(t testing.TB, account string, args ...string) *MariaDB {
+	t.Helper()
+	m := &MariaDB{Addr: FreeAddress(t), Dir: filepath.Join(shortDir(t), "data"), User: "lab", Pass: "lab-password", account: account, next: new(atomic.Int32)}
+	if account != "root" {
+		if err := os.Chmod(filepath.Dir(m.Dir), 0o777); err != nil { //nolint:gosec // nothing but a test's server
+			t.Fatal(err)
+		}
+	}
 	var install []string
 	if root := os.Getenv(MySQLRoot); root != "" {
 		m.MySQL = true
@@ -53,12 +66,12 @@ func StartMariaDB(t testing.TB, args ...string) *MariaDB {
 		m.program = []string{Binary(t, "mariadbd", "mysqld"), "--no-defaults"}
 		install = []string{Binary(t, "mariadb-install-db", "mysql_install_db"), "--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"}
 	}
-	install = append(install, "--datadir="+m.Dir, "--user=root")
+	install = append(install, "--datadir="+m.Dir, "--user="+m.account)
 	if out, err := exec.Command(install[0], install[1:]...).CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", install, err, out)
 	}
 	init := writeFile(t, filepath.Dir(m.Dir), "init.sql", fmt.Sprintf(
-		"CREATE USER IF NOT EXISTS '%s'@'%%' IDENTIFIED BY '%s';\nGRANT ALL ON *.* TO '%[1]s'@'%%' WITH GRANT OPTION;\n", m.User, m.Pass), 0o600)
+		"CREATE USER IF NOT EXISTS '%s'@'%%' IDENTIFIED BY '%s';\nGRANT ALL ON *.* TO '%[1]s'@'%%' WITH GRANT OPTION;\n", m.User, m.Pass), 0o644)
 	m.program = append(append(m.program, args...), "--init-file="+init)
 	m.Start(t)
 	return m
@@ -69,7 +82,7 @@ func (m *MariaDB) Start(t testing.TB) {
 	t.Helper()
 	_, port, _ := net.SplitHostPort(m.Addr)
 	m.Process = Start(t, append(m.program[:len(m.program):len(m.program)], "--datadir="+m.Dir, "--port="+port,
-		"--bind-address=127.0.0.1", "--socket="+filepath.Join(filepath.Dir(m.Dir), "sock"), "--user=root",
+		"--bind-address=127.0.0.1", "--socket="+filepath.Join(filepath.Dir(m.Dir), "sock"), "--user="+m.account,
 		"--pid-file="+filepath.Join(filepath.Dir(m.Dir), "pid"), "--innodb-flush-log-at-trx-commit=1",
 		"--innodb-buffer-pool-size=256M", "--character-set-server=utf8mb4", "--collation-server=utf8mb4_unicode_ci",
 		"--skip-name-resolve", "--default-time-zone=+00:00")...)
@@ -144,6 +157,27 @@ func StartReplicated(t testing.TB) (primary, replica *MariaDB) {
 	return primary, replica
 }
 
+// galeraProvider is a file of Debian's galera-4, which its mariadb-server depends on.
+const galeraProvider = "/usr/lib/galera/libgalera_smm.so"
+
+// StartGalera starts a member of a Galera cluster: the first one without a peer, any other one with the address of the cluster that
+// the first got. transfer is how one that joins takes over what the others hold: "rsync", or "skip" if it never does.
+func StartGalera(t testing.TB, peer, transfer string) (m *MariaDB, address string) {
+	t.Helper()
+	if _, err := os.Stat(galeraProvider); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	address = FreeAddress(t)
+	// As root rsync would give up its rights, and find the way to the data closed.
+	return startMariaDB(t, "mysql", "--wsrep-on=ON", "--wsrep-provider="+galeraProvider, "--wsrep-cluster-address=gcomm://"+peer, "--wsrep-node-address=127.0.0.1",
+		"--wsrep-sst-method="+transfer, "--wsrep-sst-receive-address="+FreeAddress(t), "--wsrep-cluster-name=lab", "--binlog-format=ROW", "--innodb-autoinc-lock-mode=2",
+		"--wsrep-provider-options=gcache.size=8M;base_host=127.0.0.1;gmcast.listen_addr=tcp://"+address+";ist.recv_addr="+FreeAddress(t)+
+			";evs.keepalive_period=PT0.5S;evs.suspect_timeout=PT2S;evs.inactive_timeout=PT4S;evs.inactive_check_period=PT0.5S"), address
+}
+
 // Promote makes a replica writable once it has applied all that it received.
 func (m *MariaDB) Promote(t testing.TB) {
 	t.Helper()
@@ -182,7 +216,7 @@ func (m *MariaDB) replicaStatus(ctx context.Context, t testing.TB, db *sql.DB) f
 	for i := range values {
 		into[i] = &values[i]
 	}
-	if err := rows.Scan(into...); err != nil {
+	if err := errors.Join(rows.Scan(into...), rows.Err()); err != nil {
 		t.Fatal(err)
 	}
 	return func(name string) string {
