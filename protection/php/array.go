@@ -177,6 +177,19 @@ func (a *Array) reindex() {
 // SetString sets the member with the given string key.
 func (a *Array) SetString(key string, v Value) { a.Set(StringKey(key), v) }
 
+// setValue sets the member whose key is an integer or a string. It is false for any other kind of key.
+func (a *Array) setValue(k, v Value) bool {
+	switch k.kind {
+	case KindInt:
+		a.Set(IntKey(int64(k.num)), v)
+	case KindString:
+		a.SetString(k.str, v)
+	default:
+		return false
+	}
+	return true
+}
+
 // Append adds v at the next integer key: one more than the highest so far, 0 if there is none. After the highest key of
 // all it does nothing, as PHP refuses it.
 func (a *Array) Append(v Value) {

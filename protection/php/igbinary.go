@@ -187,12 +187,7 @@ func (d *igbinary) array(size int, class string, isObject bool, depth int) (Valu
 		if err != nil {
 			return Null, err
 		}
-		switch k.kind {
-		case KindInt:
-			a.Set(IntKey(int64(k.num)), v)
-		case KindString:
-			a.SetString(k.str, v)
-		default:
+		if !a.setValue(k, v) {
 			return Null, d.fail("a key that is no int and no string")
 		}
 	}

@@ -250,12 +250,7 @@ func (u *unserializer) members(depth int) (*Array, error) {
 		if err != nil {
 			return nil, err
 		}
-		switch k.kind {
-		case KindInt:
-			a.Set(IntKey(int64(k.num)), v)
-		case KindString:
-			a.SetString(k.str, v)
-		default:
+		if !a.setValue(k, v) {
 			return nil, u.fail("a key that is no int and no string")
 		}
 	}

@@ -28,11 +28,7 @@ func (s *Store) Guidelines(ctx context.Context, projectID int64) (list []protect
 		if err := rows.Err(); err != nil || len(list) == 0 {
 			return err
 		}
-		values, err := q.query(ctx, "SELECT `security_guideline_id`, `name`, `value` FROM `security_guideline_config_value` WHERE `project_id` = ? ORDER BY `id`", projectID)
-		if err != nil {
-			return err
-		}
-		settings, err := collectSettings(values, php.DecodeJSON)
+		settings, err := settingsIn(ctx, q, "security_guideline_config_value", "security_guideline_id", projectID)
 		for i := range list {
 			list[i].Settings = settings[list[i].ID]
 		}

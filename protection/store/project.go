@@ -112,6 +112,15 @@ func projectSettings(ctx context.Context, q querier, where string, args ...any) 
 	return collectSettings(rows, php.Unserialize)
 }
 
+// settingsIn reads the settings of all that belong to a project and keep them as JSON, by the id of their owner.
+func settingsIn(ctx context.Context, q querier, table, owner string, projectID int64) (map[int64]protection.Settings, error) {
+	rows, err := q.query(ctx, "SELECT `"+owner+"`, `name`, `value` FROM `"+table+"` WHERE `project_id` = ? ORDER BY `id`", projectID)
+	if err != nil {
+		return nil, err
+	}
+	return collectSettings(rows, php.DecodeJSON)
+}
+
 func collectSettings(rows *sql.Rows, read func(string) (php.Value, error)) (map[int64]protection.Settings, error) {
 	defer rows.Close()
 	all := map[int64]protection.Settings{}

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/mosparoctl/mosparoctl/protection"
-	"github.com/mosparoctl/mosparoctl/protection/php"
 )
 
 // LoadRules reads all that decides the rating of a project's submissions: rules with their items, packages with their
@@ -267,11 +266,7 @@ func (s *Store) SubmissionRules(ctx context.Context, projectID int64) (list []pr
 		if err := rows.Err(); err != nil || len(list) == 0 {
 			return err
 		}
-		values, err := q.query(ctx, "SELECT `submission_rule_id`, `name`, `value` FROM `submission_rule_config_value` WHERE `project_id` = ? ORDER BY `id`", projectID)
-		if err != nil {
-			return err
-		}
-		settings, err := collectSettings(values, php.DecodeJSON)
+		settings, err := settingsIn(ctx, q, "submission_rule_config_value", "submission_rule_id", projectID)
 		for i := range list {
 			list[i].Settings = settings[list[i].ID]
 		}
