@@ -16,8 +16,16 @@ type PackageContent struct {
 	Rules           []protection.Rule
 }
 
-// importPatience is how long an import that is recorded as running is believed to run.
-const importPatience = time.Hour
+const (
+	// importPatience is how long an import is believed to run after it last said so.
+	importPatience = 5 * time.Minute
+	importPulse    = 30 * time.Second
+	// archivePatience is the same for mosparo's import of an archive, which it goes on with from time to time.
+	archivePatience = time.Hour
+	// importMark tells our jobs from mosparo's. Those are no sign of an import at work: mosparo leaves the job of a JSON file behind when
+	// that is not new or cannot be imported, and does not look at it before the next one.
+	importMark = `a:1:{s:10:"mosparoctl";b:1;}`
+)
 
 // ImportPackage makes the imported rules of p those of c, and reports whether there was anything to do: content with the
 // UpdatedAt of the last import is not looked at. Only differences are written, in many small transactions; if it is
@@ -35,9 +43,10 @@ func (s *Store) ImportPackage(ctx context.Context, p *protection.RulePackage, c 
 	if err != nil {
 		return false, err
 	}
+	stop := s.keepImport(ctx, job)
 	defer func() {
-		_, ended := s.exec(context.WithoutCancel(ctx), "end import", "DELETE FROM `rule_package_processing_job` WHERE `id` = ?", job)
-		err = errors.Join(err, ended)
+		stop()
+		err = errors.Join(err, s.endImport(context.WithoutCancel(ctx), p, job, err == nil))
 	}()
 	c.UpdatedAt = c.UpdatedAt.Truncate(time.Second)
 	if p.Cache != nil && p.Cache.UpdatedAt.Equal(c.UpdatedAt) {
@@ -74,16 +83,17 @@ func (s *Store) beginImport(ctx context.Context, p *protection.RulePackage, now 
 		if err != nil {
 			return notFound(err, "rule package")
 		}
-		err = q.row(ctx, "SELECT `id` FROM `rule_package_processing_job` WHERE `rule_package_id` = ? AND `created_at` > ? LIMIT 1", p.ID, s.stamp(now.Add(-importPatience))).Scan(&n)
+		err = q.row(ctx, "SELECT `id` FROM `rule_package_processing_job` WHERE `rule_package_id` = ? AND `type` = 1 AND (`processed_import_data` = ? AND `created_at` > ? OR "+
+			"`mimetype` = 'application/zip' AND `created_at` > ?) LIMIT 1", p.ID, importMark, s.stamp(now.Add(-importPatience)), s.stamp(now.Add(-archivePatience))).Scan(&n)
 		if err == nil {
-			return protection.Errorf(protection.CodeConflict, "another node imports the rule package right now, or stopped half-way within the last hour")
+			return protection.Errorf(protection.CodeConflict, "another node imports the rule package, or stopped half-way not long ago")
 		}
 		if !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
 		r, err := q.exec(ctx, "INSERT INTO `rule_package_processing_job` (`created_at`, `type`, `mimetype`, `processed_import_data`, `import_tasks`, `processed_import_tasks`, "+
-			"`processed_cleanup_data`, `cleanup_tasks`, `processed_cleanup_tasks`, `rule_package_id`, `project_id`) VALUES (?, 1, 'application/json', 'a:0:{}', 0, 0, 'a:0:{}', 0, 0, ?, ?)",
-			s.stamp(now), p.ID, p.ProjectID)
+			"`processed_cleanup_data`, `cleanup_tasks`, `processed_cleanup_tasks`, `rule_package_id`, `project_id`) VALUES (?, 1, 'application/json', ?, 0, 0, 'a:0:{}', 0, 0, ?, ?)",
+			s.stamp(now), importMark, p.ID, p.ProjectID)
 		if err != nil {
 			return err
 		}
@@ -91,6 +101,40 @@ func (s *Store) beginImport(ctx context.Context, p *protection.RulePackage, now 
 		return err
 	})
 	return job, err
+}
+
+// keepImport says now and then that an import is still at work, until stop is called.
+func (s *Store) keepImport(ctx context.Context, job int64) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		pulse := time.NewTicker(importPulse)
+		defer pulse.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-pulse.C: // if it fails, the next one does
+				_, _ = s.exec(ctx, "go on with import", "UPDATE `rule_package_processing_job` SET `created_at` = ? WHERE `id` = ?", s.stamp(s.Now()), job)
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+// endImport removes the job of an import and, after one that succeeded, also those that mosparo or a node that died left
+// behind, as mosparo does with its own. An archive that mosparo uploads afterwards would be taken for JSON.
+func (s *Store) endImport(ctx context.Context, p *protection.RulePackage, job int64, succeeded bool) error {
+	query, args := "DELETE FROM `rule_package_processing_job` WHERE `id` = ?", []any{job}
+	if succeeded {
+		query, args = query+" OR `rule_package_id` = ? AND `type` = 1 AND `mimetype` = 'application/json'", append(args, p.ID)
+	}
+	_, err := s.exec(ctx, "end import", query, args...)
+	return err
 }
 
 // UpdatePackageCache records when the content of p was fetched (now) and last changed, and makes p.Cache if this is the

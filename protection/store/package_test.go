@@ -134,13 +134,47 @@ func testImport(t *testing.T, s *Store) {
 		t.Errorf("%d jobs are left", n)
 	}
 
-	must(t, s.b.write(ctx, "another node", func(ctx context.Context, q querier) error {
-		_, err := q.exec(ctx, "INSERT INTO rule_package_processing_job (created_at, type, processed_import_data, import_tasks, processed_import_tasks, processed_cleanup_data, cleanup_tasks, "+
-			"processed_cleanup_tasks, rule_package_id, project_id) VALUES (?, 1, 'a:0:{}', 0, 0, 'a:0:{}', 0, 0, ?, ?)", s.stamp(testNow), p.ID, p.ProjectID)
-		return err
-	}))
-	_, err = s.ImportPackage(ctx, p, content(at.Add(2*time.Hour)))
-	wantCode(t, err, protection.CodeConflict)
 	_, err = s.ImportPackage(ctx, p, content(at, packageRule(1, protection.RuleItem{UUID: "x"})))
 	wantCode(t, err, protection.CodeInvalid)
+}
+
+// An import is refused while another one is at work, but not for what one left behind.
+func testImportJobs(t *testing.T, s *Store) {
+	ctx := t.Context()
+	p := newPackage(t, s)
+	at := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+	minute := func(n int) string { return s.stamp(testNow.Add(time.Duration(-n) * time.Minute)) }
+	const archive, none = "application/zip", "a:0:{}"
+	for n, c := range []struct {
+		name         string
+		created      string
+		kind         int
+		mime         any
+		data         string
+		refused, end bool // and the job is removed at the end
+	}{
+		{"our import", minute(1), 1, "application/json", importMark, true, false},
+		{"ours, of a node that died", minute(6), 1, "application/json", importMark, false, true},
+		{"mosparo's after an import that changed nothing", minute(0), 1, "application/json", none, false, true},
+		{"mosparo's archive", minute(50), 1, archive, none, true, false},
+		{"mosparo's archive, given up", minute(61), 1, archive, none, false, false},
+		{"mosparo's removal of the package, given up", minute(0), 2, nil, none, false, false},
+	} {
+		must(t, s.b.write(ctx, c.name, func(ctx context.Context, q querier) error {
+			_, err := q.exec(ctx, "INSERT INTO rule_package_processing_job (created_at, type, mimetype, processed_import_data, import_tasks, processed_import_tasks, processed_cleanup_data, "+
+				"cleanup_tasks, processed_cleanup_tasks, rule_package_id, project_id) VALUES (?, ?, ?, ?, 0, 0, 'a:0:{}', 0, 0, ?, ?)", c.created, c.kind, c.mime, c.data, p.ID, p.ProjectID)
+			return err
+		}))
+		_, err := s.ImportPackage(ctx, p, content(at.Add(time.Duration(n)*time.Hour), packageRule(1, item(n))))
+		if c.refused {
+			wantCode(t, err, protection.CodeConflict)
+		} else if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if left := s.rowCount(t, "rule_package_processing_job"); (left == 0) != c.end {
+			t.Errorf("%s: %d jobs are left", c.name, left)
+		}
+		_, err = s.exec(ctx, "remove jobs", "DELETE FROM rule_package_processing_job")
+		must(t, err)
+	}
 }

@@ -75,7 +75,7 @@ func contract(t *testing.T, open func(testing.TB) *Store) {
 		"verify": testVerify, "verify once": testVerifyOnce, "parallel checks": testParallelChecks, "counts": testCounts, "statistic": testStatistic,
 		"restriction": testRestriction, "guideline": testGuideline, "translation": testTranslation,
 		"rules": testRules, "rule versions": testRuleVersions, "cleanup": testCleanup, "packages": testPackages, "key": testCheckKey,
-		"limits": testLimits, "import": testImport, "recall": testRecall, "recall is a guess": testRecallIsAGuess, "stale members": testStaleMembers,
+		"limits": testLimits, "import": testImport, "import jobs": testImportJobs, "recall": testRecall, "recall is a guess": testRecallIsAGuess, "stale members": testStaleMembers,
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t)
