@@ -105,8 +105,13 @@ func (m *mixed) beside(t *testing.T) core.Options {
 	if err != nil || projects != 1 {
 		t.Fatalf("%s is no reference database, load testdata/reference.sql.gz into it first: %v", c.DBName, err)
 	}
-	execute(t, m.db, string(unzipped(t, "reference.sql.gz")))
-	o := referenceOptions(t, &server.MariaDB{Addr: c.Addr, User: c.User, Pass: c.Passwd}, c.DBName, "")
+	var version string
+	if err := m.db.QueryRowContext(t.Context(), "SELECT VERSION()").Scan(&version); err != nil {
+		t.Fatal(err)
+	}
+	db := &server.MariaDB{Addr: c.Addr, User: c.User, Pass: c.Passwd, MySQL: !strings.Contains(version, "MariaDB")}
+	db.Load(t, c.DBName, unzipped(t, "reference.sql.gz"))
+	o := referenceOptions(t, db, c.DBName, "")
 	adapter, _, _ := strings.Cut(*cacheURL, ":")
 	o.Cache = cache.Options{Adapter: adapter, URL: *cacheURL}
 	return o
