@@ -24,6 +24,7 @@ type dbFacts struct {
 	declared string // database_version in the configuration
 	took     time.Duration
 	vars     map[string]string // variables and status of the server, lower case
+	member   *ClusterMember    // of a group of MySQL's Group Replication; nil: of none, or it may not be asked
 }
 
 // server identifies the server process; equal for two servers only if somebody copied a data folder.
@@ -34,7 +35,10 @@ func (f dbFacts) server() string {
 
 // cluster identifies the cluster the server is a member of; "" for none.
 func (f dbFacts) cluster() string {
-	return cmp.Or(f.vars["wsrep_cluster_state_uuid"], f.vars["group_replication_group_name"])
+	if f.member != nil && !f.member.joined() { // it has the group's name all the same
+		return ""
+	}
+	return cmp.Or(f.vars["wsrep_cluster_state_uuid"], f.group())
 }
 
 func (f dbFacts) mariadb() bool {
@@ -53,7 +57,7 @@ func (f dbFacts) readOnly() bool {
 
 // serverVariables are asked of every server; those it does not know are left out of its answer.
 const serverVariables = `'hostname','port','server_uuid','server_uid','version','read_only','super_read_only','innodb_read_only',` +
-	`'group_replication_group_name'`
+	`'group_replication_group_name','group_replication_single_primary_mode'`
 
 // serverStatus is asked of every server.
 const serverStatus = `'wsrep_cluster_state_uuid','wsrep_ready','wsrep_cluster_status','wsrep_local_state_comment'`
@@ -147,6 +151,9 @@ func (n *node) database(ctx context.Context) (dbFacts, error) {
 				return f, dbFailure(n, cfg, err)
 			}
 		}
+		if err := f.readGroup(ctx, db); err != nil {
+			return f, dbFailure(n, cfg, err)
+		}
 		return f, nil
 	})
 }
@@ -175,7 +182,13 @@ const (
 	errNoSchema  = 1049
 	errSyntax    = 1064
 	errHost      = 1130
+	errNoSelect  = 1142
 	errPrivilege = 1227
+	errOffline   = 3032
+
+	// Since 9.0 it says since when, and why or by whom.
+	errOfflineWhy = 6400
+	errOfflineWho = 6401
 )
 
 // dbFailure says what the error of a database server means for people.
@@ -195,6 +208,9 @@ func dbFailure(n *node, cfg *mysql.Config, err error) error {
 		return failf(fmt.Sprintf("on the server, let the user %s in from the address that it names", cfg.User), "%s does not let this node in: %s", cfg.Addr, oneLine(m.Message))
 	case errTooMany:
 		return failf("raise max_connections, or lower PHP-FPM's pm.max_children", "%s has no connection left", cfg.Addr)
+	case errOffline, errOfflineWhy, errOfflineWho:
+		return failf("if it has left its replication group, mend what its log says, then STOP GROUP_REPLICATION; START GROUP_REPLICATION; SET GLOBAL offline_mode = 0",
+			"%s lets administrators in alone: %s", cfg.Addr, oneLine(m.Message))
 	}
 	return failf("", "%s answers: %s", cfg.Addr, oneLine(m.Message))
 }
@@ -255,6 +271,8 @@ func judgeSame(ctx context.Context, v *verdicts, answers []answer[dbFacts]) {
 			v.ok(a.node, "%s on %s", f.database, f.vars["hostname"])
 		case f.database != r.database:
 			v.fail(a.node, "", "uses the database %s, %s uses %s", f.database, ref.node.Name, r.database)
+		case active && f.member != nil && r.member != nil && f.member.apart(*r.member):
+			v.fail(a.node, "", "reaches the group of %s:%s, %s reaches another one of that name", f.vars["hostname"], f.vars["port"], ref.node.Name)
 		case identity(f) == identity(r) && active && f.cluster() != "":
 			v.ok(a.node, "%s on %s, a member of the same cluster", f.database, f.vars["hostname"])
 		case identity(f) != identity(r):
@@ -332,10 +350,19 @@ func dbWritable() Check {
 		ask: askDatabase,
 		judge: func(_ context.Context, v *verdicts, answers []answer[dbFacts]) {
 			for _, a := range answers {
-				x := a.value.vars
+				x, m := a.value.vars, a.value.member
 				switch {
+				case a.value.readOnly() && m != nil && m.Role == roleSecondary:
+					v.fail(a.node, "", "%s is read-only: a secondary of its group", a.value.address)
 				case a.value.readOnly():
 					v.fail(a.node, "", "%s is read-only", a.value.address)
+				case a.value.group() != "" && m == nil:
+					v.add(a.node, Unknown, "GRANT "+groupPrivilege+" TO mosparo's user",
+						fmt.Sprintf("%s is not read-only; whether its replication group lets it write may not be asked", a.value.address))
+				case m != nil && !m.joined():
+					v.fail(a.node, "", "%s is %s in its group, which gets none of what is written there", a.value.address, m.State)
+				case m != nil && !m.Quorum():
+					v.fail(a.node, "", "%s reaches %d of its group's %d members: no quorum", a.value.address, len(m.seen)-m.lost, len(m.seen))
 				case a.value.vars["wsrep_cluster_status"] != "" && x["wsrep_cluster_status"] != "Primary" && a.value.cluster() != "":
 					v.fail(a.node, "", "%s is in the cluster's %s part: no quorum", a.value.address, oneLine(x["wsrep_cluster_status"]))
 				case x["wsrep_ready"] == "OFF" && a.value.cluster() != "":

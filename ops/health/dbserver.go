@@ -20,13 +20,14 @@ type DatabaseServer struct {
 	// Writable reports whether ordinary users can write: it is not read-only, and its cluster, if it has one, lets it.
 	Writable    bool           `json:"writable"`
 	Replication []Replication  `json:"replication,omitempty"` // from whom it replicates; of several sources each
-	Refused     string         `json:"refused,omitempty"`     // privilege that is missing to ask for its replication
-	Cluster     *ClusterMember `json:"cluster,omitempty"`     // nil: it is no member of a Galera cluster
+	Refused     string         `json:"refused,omitempty"`     // privilege that is missing to ask for its replication, or for its group
+	Cluster     *ClusterMember `json:"cluster,omitempty"`     // nil: it is no member of a cluster or group, or may not be asked
 	Connections float64        `json:"connections"`           // in use
 	Limit       float64        `json:"limit"`                 // of connections: max_connections
 
 	id      string // server_id
-	group   string // of MySQL's group replication
+	offline bool   // in offline mode: MySQL lets administrators in alone
+	group   string // name of the group of MySQL's Group Replication that it is configured for
 	problem *finding
 }
 
@@ -41,27 +42,57 @@ type Replication struct {
 	sourceID string // server_id of the source
 }
 
-// ClusterMember is how a server is in its Galera cluster.
+// ClusterKind is what makes a cluster of servers.
+type ClusterKind string
+
+// The kinds of clusters.
+const (
+	Galera           ClusterKind = "galera"
+	GroupReplication ClusterKind = "group_replication" // of MySQL, also as InnoDB Cluster
+)
+
+// ClusterMember is how a server is in its Galera cluster, or in its group of MySQL's Group Replication.
 type ClusterMember struct {
-	ID     string `json:"id"`     // of the cluster's state
-	Size   int    `json:"size"`   // members that this one sees
-	Status string `json:"status"` // "Primary" with quorum
-	State  string `json:"state"`  // such as "Synced"
-	Ready  bool   `json:"ready"`
+	Kind   ClusterKind `json:"kind"`
+	ID     string      `json:"id"`             // of the cluster's state; name of the group
+	Size   int         `json:"size"`           // members that this one sees; of a group those that are ONLINE or RECOVERING; 0: it is not in it
+	Status string      `json:"status"`         // with quorum "Primary", of a group "majority"
+	State  string      `json:"state"`          // such as "Synced", of a group "ONLINE"
+	Role   string      `json:"role,omitempty"` // of a group: "PRIMARY" or "SECONDARY"
+	Ready  bool        `json:"ready"`
+	Queue  *int        `json:"queue,omitempty"` // transactions that a group's member has yet to apply; nil: the server can't tell
+	Lag    *float64    `json:"lag,omitempty"`   // seconds since what a group's member applies was committed; nil: it follows none, or can't tell
+
+	self   string   // MEMBER_ID, which is the server_uuid
+	seen   []string // ids of all members in its view of the group
+	lost   int      // those of them that it does not reach
+	single bool     // the group is in single-primary mode
 }
 
+// What Status is for a group.
+const (
+	statusMajority = "majority"
+	statusMinority = "minority"
+)
+
 // Quorum reports whether the member's part of the cluster has the majority.
-func (c ClusterMember) Quorum() bool { return c.Status == "Primary" }
+func (c ClusterMember) Quorum() bool { return c.Status == "Primary" || c.Status == statusMajority }
+
+// Standby reports whether the member follows its group's primary, and can take over.
+func (c ClusterMember) Standby() bool { return c.Role == roleSecondary && c.Ready && c.Quorum() }
 
 // Stopped reports whether the replica gets no changes or applies none.
 func (r Replication) Stopped() bool { return !r.Receiving || !r.Applying }
 
-// Behind is the largest lag of all sources in seconds. ok is false if it follows none, or can't tell.
+// Behind is the largest lag in seconds, of all sources and of the group. ok is false if it follows none, or can't tell.
 func (s DatabaseServer) Behind() (seconds float64, ok bool) {
 	for _, r := range s.Replication {
 		if r.Lag != nil {
 			seconds, ok = max(seconds, *r.Lag), true
 		}
+	}
+	if s.Cluster != nil && s.Cluster.Lag != nil {
+		seconds, ok = max(seconds, *s.Cluster.Lag), true
 	}
 	return seconds, ok
 }
@@ -102,8 +133,12 @@ func judgeDatabase(d inventory.Database, lag time.Duration, servers []DatabaseSe
 		if s.Writable {
 			j.writable = append(j.writable, s.Name)
 		}
-		if s.Cluster != nil && j.cluster == "" && s.Cluster.Ready {
-			j.cluster, j.first = s.Cluster.ID, s.Name
+	}
+	for _, follows := range []bool{false, true} { // a group that stands by for another is not what the others are measured by
+		for _, s := range servers {
+			if s.Error == "" && s.Cluster != nil && j.cluster == "" && s.Cluster.Ready && (s.group != "" && j.follows(s.group)) == follows {
+				j.cluster, j.first = s.Cluster.ID, s.Name
+			}
 		}
 	}
 	var out []Evidence
@@ -136,7 +171,7 @@ func (j dbJudge) judge(s DatabaseServer) (v Verdict, text, mend string) {
 		return Unknown, s.Error, ""
 	}
 	v, text = OK, j.role(s)
-	for _, look := range []func(DatabaseServer) (Verdict, string, string){j.clusterOf, j.replicationOf, j.writesOf} {
+	for _, look := range []func(DatabaseServer) (Verdict, string, string){j.clusterOf, j.offlineOf, j.replicationOf, j.writesOf} {
 		if w, t, m := look(s); Worse(v, w) != v {
 			v, text, mend = w, t, m
 		}
@@ -147,11 +182,10 @@ func (j dbJudge) judge(s DatabaseServer) (v Verdict, text, mend string) {
 // role is what a healthy server does.
 func (j dbJudge) role(s DatabaseServer) string {
 	var parts []string
-	if s.Cluster != nil {
-		parts = append(parts, fmt.Sprintf("%s in a cluster of %d", s.Cluster.State, s.Cluster.Size))
-	}
-	if s.group != "" {
-		parts = append(parts, "in a replication group")
+	if c := s.Cluster; c != nil && c.Kind == GroupReplication {
+		parts = append(parts, c.groupRole())
+	} else if c != nil {
+		parts = append(parts, fmt.Sprintf("%s in a cluster of %d", c.State, c.Size))
 	}
 	for _, r := range s.Replication {
 		behind := ""
@@ -179,11 +213,17 @@ func (j dbJudge) figures(s DatabaseServer) []Figure {
 	}
 	if s.Cluster != nil {
 		list = append(list, Figure{Name: "cluster_size", Value: float64(s.Cluster.Size)})
+		if q := s.Cluster.Queue; q != nil {
+			list = append(list, Figure{Name: "queue", Value: float64(*q)})
+		}
 	}
 	return list
 }
 
 func (j dbJudge) clusterOf(s DatabaseServer) (Verdict, string, string) {
+	if s.group != "" {
+		return j.groupOf(s)
+	}
 	c := s.Cluster
 	listed := 0
 	for _, o := range j.servers {
@@ -192,7 +232,7 @@ func (j dbJudge) clusterOf(s DatabaseServer) (Verdict, string, string) {
 		}
 	}
 	switch {
-	case c == nil && s.group == "" && j.topology == inventory.ActiveActive && len(s.Replication) == 0 && s.Refused == "":
+	case c == nil && j.topology == inventory.ActiveActive && len(s.Replication) == 0 && s.Refused == "":
 		return Fail, "is no member of a cluster and replicates from nobody", "let it join the cluster, or correct database: topology: in the inventory"
 	case c == nil:
 		return OK, "", ""
@@ -211,8 +251,16 @@ func (j dbJudge) clusterOf(s DatabaseServer) (Verdict, string, string) {
 	return OK, "", ""
 }
 
+// offlineOf finds what a member that left its group by an error keeps when it is back in.
+func (j dbJudge) offlineOf(s DatabaseServer) (Verdict, string, string) {
+	if s.offline {
+		return Fail, "is in offline mode: it lets administrators in alone", "SET GLOBAL offline_mode = 0"
+	}
+	return OK, "", ""
+}
+
 func (j dbJudge) replicationOf(s DatabaseServer) (Verdict, string, string) {
-	if s.Refused != "" && j.topology == inventory.ActivePassive {
+	if s.Refused != "" && s.group == "" && j.topology == inventory.ActivePassive {
 		return Unknown, "may not be asked whether it replicates: it lacks the privilege " + s.Refused,
 			fmt.Sprintf("GRANT %s ON *.* TO the user of the checks: database: user: in the inventory, else mosparo's", s.Refused)
 	}
@@ -223,9 +271,13 @@ func (j dbJudge) replicationOf(s DatabaseServer) (Verdict, string, string) {
 		}
 	}
 	if lag, ok := s.Behind(); ok && lag >= j.lag.Seconds() {
-		return Warn, fmt.Sprintf("%.0f s behind %s", lag, s.Replication[0].Source), "look for long writes and slow disks: SHOW PROCESSLIST"
+		source := "its group"
+		if len(s.Replication) > 0 {
+			source = s.Replication[0].Source
+		}
+		return Warn, fmt.Sprintf("%.0f s behind %s", lag, source), "look for long writes and slow disks: SHOW PROCESSLIST"
 	}
-	if len(s.Replication) == 0 && !s.Writable && j.topology == inventory.ActivePassive && len(j.writable) > 0 {
+	if len(s.Replication) == 0 && s.Cluster == nil && s.group == "" && !s.Writable && j.topology == inventory.ActivePassive && len(j.writable) > 0 {
 		return Fail, "is read-only and replicates from nobody: what it holds is old", "set up its replication from " + j.writable[0]
 	}
 	return OK, "", ""
@@ -246,6 +298,9 @@ func (r Replication) halted() string {
 
 // writesOf finds servers that take writes and must not, or don't and should.
 func (j dbJudge) writesOf(s DatabaseServer) (Verdict, string, string) {
+	if c := s.Cluster; c != nil && c.Kind == GroupReplication && c.Role != "" { // old versions don't tell roles
+		return j.groupWrites(s)
+	}
 	switch {
 	case !s.Writable && len(j.writable) == 0:
 		return Fail, "takes no writes, and neither does any other server that answers", "SET GLOBAL read_only = 0 on the primary"

@@ -61,7 +61,6 @@ func TestJudgeDatabase(t *testing.T) {
 		{"no cluster", inventory.ActiveActive, []DatabaseServer{member("a", func(c *ClusterMember) { c.Size = 1 }), {Name: "b", Writable: true}}, []Verdict{OK, Fail}, "no member of a cluster"},
 		{"a ring", inventory.ActiveActive, []DatabaseServer{{Name: "a", Writable: true, Replication: []Replication{following("b", 0)}}, {Name: "b", Writable: true, Replication: []Replication{following("a", 0)}}},
 			[]Verdict{OK, OK}, "replicates from a"},
-		{"a group", inventory.ActiveActive, []DatabaseServer{{Name: "a", Writable: true, group: "g"}, {Name: "b", group: "g"}}, []Verdict{OK, OK}, "in a replication group, read-only"},
 	} {
 		got := judgeDatabase(inventory.Database{Topology: c.topology}, 0, c.servers)
 		for i, e := range got {

@@ -104,14 +104,22 @@ func (n *node) askServer(ctx context.Context, s DatabaseServer) (DatabaseServer,
 	}
 	f := dbFacts{vars: map[string]string{}}
 	for _, query := range []string{
-		"SHOW GLOBAL VARIABLES WHERE Variable_name IN (" + serverVariables + ",'server_id','max_connections','wsrep_on')",
+		"SHOW GLOBAL VARIABLES WHERE Variable_name IN (" + serverVariables + ",'server_id','max_connections','offline_mode','wsrep_on')",
 		"SHOW GLOBAL STATUS WHERE Variable_name IN (" + serverStatus + ",'wsrep_cluster_size','Threads_connected')",
 	} {
 		if err := f.read(ctx, db, query); err != nil {
 			return s, serverFailure(n, cfg, err)
 		}
 	}
+	if err := f.readGroup(ctx, db); err != nil {
+		return s, serverFailure(n, cfg, err)
+	}
 	s.describe(f)
+	if s.group != "" && s.Cluster != nil {
+		if err := s.Cluster.readBacklog(ctx, db); err != nil {
+			return s, serverFailure(n, cfg, err)
+		}
+	}
 	if s.Replication, err = replication(ctx, db, f.mariadb()); err != nil {
 		var refused *mysql.MySQLError
 		if !errors.As(err, &refused) || refused.Number != errPrivilege {
@@ -121,6 +129,9 @@ func (n *node) askServer(ctx context.Context, s DatabaseServer) (DatabaseServer,
 		if strings.Contains(refused.Message, "SLAVE MONITOR") || strings.Contains(refused.Message, "REPLICA MONITOR") {
 			s.Refused = "REPLICA MONITOR"
 		}
+	}
+	if s.group != "" && s.Cluster == nil {
+		s.Refused = groupPrivilege
 	}
 	return s, nil
 }
@@ -164,15 +175,20 @@ func (n *node) openServer(ctx context.Context, address string) (*sql.DB, *mysql.
 // describe takes over what the variables say.
 func (s *DatabaseServer) describe(f dbFacts) {
 	x := f.vars
-	s.id, s.Version, s.group = x["server_id"], oneLine(x["version"]), oneLine(x["group_replication_group_name"])
+	s.id, s.Version, s.group = x["server_id"], oneLine(x["version"]), f.group()
 	s.Connections, _ = strconv.ParseFloat(x["threads_connected"], 64)
 	s.Limit, _ = strconv.ParseFloat(x["max_connections"], 64)
-	s.Writable = !f.readOnly()
+	s.offline = x["offline_mode"] == "ON"
+	s.Writable = !f.readOnly() && !s.offline
+	if s.Cluster = f.member; s.Cluster != nil {
+		s.Writable = s.Writable && (!s.Cluster.joined() || s.Cluster.Quorum() && s.Cluster.Ready) // outside of the group nothing holds writes back
+		return
+	}
 	if x["wsrep_on"] != "ON" && x["wsrep_cluster_state_uuid"] == "" { // one that is joining has no state yet
 		return
 	}
 	size, _ := strconv.Atoi(x["wsrep_cluster_size"])
-	s.Cluster = &ClusterMember{ID: oneLine(x["wsrep_cluster_state_uuid"]), Size: size, Status: oneLine(x["wsrep_cluster_status"]),
+	s.Cluster = &ClusterMember{Kind: Galera, ID: oneLine(x["wsrep_cluster_state_uuid"]), Size: size, Status: oneLine(x["wsrep_cluster_status"]),
 		State: oneLine(x["wsrep_local_state_comment"]), Ready: x["wsrep_ready"] == "ON"}
 	s.Writable = s.Writable && s.Cluster.Quorum() && s.Cluster.Ready
 }
@@ -202,6 +218,9 @@ func replication(ctx context.Context, db *sql.DB, mariadb bool) ([]Replication, 
 func sources(rows []map[string]string) []Replication {
 	var out []Replication
 	for _, row := range rows {
+		if strings.HasPrefix(row["channel_name"], "group_replication_") { // of the group's own making: its members' states say more
+			continue
+		}
 		get := func(name string) string {
 			renamed := strings.NewReplacer("slave", "replica", "master", "source").Replace(name)
 			return cmp.Or(row[name], row[renamed])

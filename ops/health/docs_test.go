@@ -37,7 +37,14 @@ cache gets one key with an unguessable name for as long as a check lasts, and th
 The database's servers that the inventory lists are asked one by one through the first node that reaches them, as ` + "`database: user:`" + ` of
 the inventory, else as mosparo's own user. To say who replicates from whom that user needs ` + "`GRANT REPLICA MONITOR ON *.*`" + ` on MariaDB,
 ` + "`REPLICATION CLIENT`" + ` on MySQL and on MariaDB before 10.5; without it ` + "`db-servers`" + ` says what is missing. Of Galera's clusters it knows
-size, quorum and state; of MySQL's group replication only that there is one.
+size, quorum and state.
+
+So it does of MySQL's Group Replication (InnoDB Cluster), and besides each member's role and what it has yet to apply. For that the user
+needs ` + "`GRANT SELECT ON performance_schema.*`" + `, or on three tables of it: without ` + "`replication_group_members`" + ` nothing is known of the
+group and ` + "`db-servers`" + ` says so, without ` + "`replication_group_member_stats`" + ` and ` + "`replication_applier_status_by_worker`" + ` only how far behind
+a member is stays unknown. ` + "`db-writable`" + ` needs the first table too, as mosparo's own user, since a member without a majority is not
+read-only: its writes wait. A group with a single primary is ` + "`topology: active-passive`" + ` in the inventory, one with several
+primaries ` + "`active-active`" + `.
 
 Variables that are set in the environment of PHP-FPM or of the system, and not in mosparo's files, are not seen.
 

@@ -14,7 +14,7 @@ import (
 var capitals = regexp.MustCompile(`\b[A-Z]{2,}\b|…|<\w+>|\.\.\.`)
 
 // words are the capitals that mean themselves: names, and what redis and SQL are told.
-var words = strings.Fields("PHP FPM CLI TLS GET SET MGET DEL GLOBAL SHOW REPLICA STATUS START PROCESSLIST GRANT MONITOR REPLICATION CLIENT ON TO YES")
+var words = strings.Fields("PHP FPM CLI TLS GET SET MGET DEL GLOBAL SHOW REPLICA STATUS START PROCESSLIST GRANT MONITOR REPLICATION CLIENT ON TO YES STOP SELECT")
 
 // placeholders are the words of a mend that somebody would have to replace before it can be pasted.
 func placeholders(mend string) []string {
