@@ -69,10 +69,18 @@ func (t *serverTree) cluster(members []health.DatabaseServer) {
 			best = c
 		}
 	}
+	what := "cluster"
+	if best.Kind == health.GroupReplication {
+		what = "group"
+	}
+	none := "" // takes writes, unless one does that has left its group
+	if !slices.ContainsFunc(members, func(s health.DatabaseServer) bool { return s.Writable }) {
+		none = ": nobody takes writes"
+	}
 	if best.Quorum() {
-		t.out = append(t.out, line{{good, "◆ "}, {plain, fmt.Sprintf("cluster of %d, with quorum", best.Size)}})
+		t.out = append(t.out, line{{good, "◆ "}, {plain, fmt.Sprintf("%s of %d, with quorum", what, best.Size)}})
 	} else {
-		t.out = append(t.out, line{{bad, "✗ "}, {bad, "cluster without quorum: nobody takes writes"}})
+		t.out = append(t.out, line{{bad, "✗ "}, {bad, what + " without quorum" + none}})
 	}
 	for i, s := range members {
 		branch, below := "├─ ", "│  "
@@ -106,7 +114,7 @@ func (t *serverTree) server(s health.DatabaseServer, branch, below string) {
 		rail = below + "│ "
 	}
 	for _, f := range e.Figures {
-		if f.Name == "cluster_size" { // the cluster's heading says it
+		if f.Name == "cluster_size" || f.Name == "queue" && f.Value == 0 { // the cluster's heading says it; the lag says it
 			continue
 		}
 		t.out = append(t.out, append(line{{edge, rail}}, gauge(f, max(t.w-width(rail), 8))...))
@@ -129,7 +137,7 @@ func (t *serverTree) role(s health.DatabaseServer) line {
 	switch {
 	case s.Writable:
 		l = text(plain, "  takes writes")
-	case t.m.svc.Deployment.Database.Topology == inventory.ActivePassive && len(s.Replication) > 0:
+	case t.m.svc.Deployment.Database.Topology == inventory.ActivePassive && (len(s.Replication) > 0 || s.Cluster != nil && s.Cluster.Standby()):
 		l = text(dim, "  stands by")
 	default:
 		l = text(caution, "  read-only")

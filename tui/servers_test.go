@@ -52,6 +52,12 @@ func TestDatabaseServersAreDrawn(t *testing.T) {
 	member := func(name, status string, size int) health.DatabaseServer {
 		return health.DatabaseServer{Name: name, Address: name + ":3306", Writable: status == "Primary", Cluster: &health.ClusterMember{ID: "x", Size: size, Status: status, State: "Synced", Ready: true}}
 	}
+	inGroup := func(name, status, state, role string, size int) health.DatabaseServer {
+		return health.DatabaseServer{Name: name, Address: name + ":3306", Writable: status == "majority" && role == "PRIMARY",
+			Cluster: &health.ClusterMember{Kind: health.GroupReplication, ID: "x", Size: size, Status: status, State: state, Role: role, Ready: state == "ONLINE"}}
+	}
+	stray := inGroup("b", "", "OFFLINE", "", 0)
+	stray.Writable = true
 	for _, c := range []struct {
 		name     string
 		topology inventory.Topology
@@ -66,6 +72,13 @@ func TestDatabaseServersAreDrawn(t *testing.T) {
 		{"a cluster", inventory.ActiveActive, []health.DatabaseServer{member("a", "Primary", 2), member("b", "Primary", 2), follow("c", "a", true)},
 			"◆ cluster of 2, with quorum\n├─ ✓ a  a:3306  takes writes, Synced\n│  └─▸ ✓ c  c:3306  read-only\n└─ ✓ b  b:3306  takes writes, Synced\n"},
 		{"no quorum", inventory.ActiveActive, []health.DatabaseServer{member("a", "non-Primary", 1)}, "✗ cluster without quorum: nobody takes writes\n└─ ✓ a  a:3306  read-only, Synced\n"},
+		{"a group", inventory.ActivePassive, []health.DatabaseServer{inGroup("a", "majority", "ONLINE", "SECONDARY", 2), inGroup("b", "majority", "ONLINE", "PRIMARY", 2), inGroup("c", "", "ERROR", "", 0)},
+			"◆ group of 2, with quorum\n├─ ✓ a  a:3306  stands by, ONLINE\n├─ ✓ b  b:3306  takes writes, ONLINE\n└─ ✓ c  c:3306  read-only, ERROR\n"},
+		{"a secondary where all should take writes", inventory.ActiveActive, []health.DatabaseServer{inGroup("a", "majority", "ONLINE", "SECONDARY", 2)},
+			"◆ group of 2, with quorum\n└─ ✓ a  a:3306  read-only, ONLINE\n"},
+		{"a group's minority", inventory.ActivePassive, []health.DatabaseServer{inGroup("a", "minority", "ONLINE", "PRIMARY", 1)}, "✗ group without quorum: nobody takes writes\n└─ ✓ a  a:3306  read-only, ONLINE\n"},
+		{"one outside of its group", inventory.ActivePassive, []health.DatabaseServer{inGroup("a", "minority", "ONLINE", "PRIMARY", 1), stray},
+			"✗ group without quorum\n├─ ✓ a  a:3306  read-only, ONLINE\n└─ ✓ b  b:3306  takes writes, OFFLINE\n"},
 	} {
 		if got := drawn(t, c.topology, 60, c.servers...); got != c.want {
 			t.Errorf("%s:\n%s\nwant:\n%s", c.name, got, c.want)
