@@ -80,7 +80,10 @@ func (c *call) rulesChanged() {
 	}
 }
 
-// batch carries out a list of changes. Rules come before items, so that items may belong to rules of the same batch.
+// unsetInterval is the refresh interval of a package of which none was told.
+const unsetInterval = 24 * time.Hour
+
+// batch carries out a list of changes, one after the other, but items last, so that they may belong to rules of the same batch.
 func (c *call) batch(id int64) (php.Value, error) {
 	p, err := c.rulePackage(id)
 	if err != nil {
@@ -93,39 +96,55 @@ func (c *call) batch(id int64) (php.Value, error) {
 	if !tasks.Truthy() {
 		return php.Null, failure{http.StatusBadRequest, php.Map(boolPair("result", false), boolPair("error", true), textPair("errorMessage", "Tasks undefined."))}
 	}
+	st := c.h.o.Store
 	if p.Cache == nil {
-		if err := c.h.o.Store.UpdatePackageCache(c.r.Context(), p, time.Time{}, 0, c.h.o.Store.Now()); err != nil {
+		if err := st.UpdatePackageCache(c.r.Context(), p, time.Time{}, unsetInterval, st.Now()); err != nil {
 			return php.Null, err
 		}
 	}
 	var problems []string
-	steps := map[string][]step{}
+	var steps, items []step
+	byUUID := map[string]int{} // of an item that comes twice the later one counts
 	for t := range tasks.Array().Values() {
 		kind, _ := t.Get("type").Str()
 		run, ok := c.task(p, kind, t.Get("data"))
-		if ok {
-			steps[kind] = append(steps[kind], run)
-			continue
-		}
-		text, err := php.EncodeJSON(t.Get("data"), php.Default)
-		if err != nil {
-			return php.Null, exception{status: http.StatusBadRequest} // the signature of the request could not have been right
-		}
-		problems = append(problems, "Task data not valid: "+kind+"; Data: "+text)
-	}
-	for _, kind := range []string{"update_rule_package", "store_rule", "store_rule_item", "remove_rule_item", "remove_rule"} {
-		for _, run := range steps[kind] {
-			problem, err := run()
+		uuid, _ := t.Get("data").Get("uuid").Str()
+		at, twice := byUUID[uuid]
+		switch {
+		case !ok:
+			text, err := php.EncodeJSON(t.Get("data"), php.Default)
 			if err != nil {
-				return php.Null, err
+				return php.Null, exception{status: http.StatusBadRequest} // the signature of the request could not have been right
 			}
-			if problem != "" && !slices.Contains(problems, problem) {
-				problems = append(problems, problem)
-			}
+			problems = append(problems, "Task data not valid: "+kind+"; Data: "+text)
+		case kind != "store_rule_item":
+			steps = append(steps, run)
+		case twice:
+			items[at] = run
+		default:
+			byUUID[uuid] = len(items)
+			items = append(items, run)
 		}
+	}
+	for _, run := range append(steps, items...) {
+		problem, err := run()
+		if err != nil {
+			return php.Null, err
+		}
+		if problem != "" && !slices.Contains(problems, problem) {
+			problems = append(problems, problem)
+		}
+	}
+	if err := st.UpdatePackageCache(c.r.Context(), p, p.Cache.UpdatedAt, p.Cache.RefreshInterval, st.Now()); err != nil {
+		return php.Null, err
 	}
 	c.rulesChanged()
 	return php.Map(boolPair("result", true), pair("errors", php.Strings(problems...))), nil
+}
+
+// clock is the time that the text of t shows, taken for one of loc: PHP stores it so, whatever its zone.
+func clock(t time.Time, loc *time.Location) time.Time {
+	return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), 0, loc)
 }
 
 // step carries out one change. The text says what was wrong with it.
@@ -140,7 +159,8 @@ func (c *call) task(p *protection.RulePackage, kind string, data php.Value) (ste
 		interval, fits := rulepackage.Interval(data.Get("refreshInterval"))
 		at, isTime := rulepackage.ParseTime(text, st.Location())
 		return func() (string, error) {
-			return "", st.UpdatePackageCache(ctx, p, at, interval, st.Now())
+			p.Cache.UpdatedAt, p.Cache.RefreshInterval = clock(at, st.Location()), interval // stored at the end of the batch
+			return "", nil
 		}, ok && isTime && fits && data.Len() == 2
 	case "store_rule":
 		r, ok := taskRule(data)

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mosparoctl/mosparoctl/protection"
 	"github.com/mosparoctl/mosparoctl/protection/php"
@@ -199,6 +200,77 @@ func TestStoreFormDataOddities(t *testing.T) {
 		if got := a.form(path, url.Values{"submitToken": {token}, "formData": {fields}}); got["result"] == true != ok {
 			t.Errorf("%q: %v", fields, got)
 		}
+	}
+}
+
+// A batch leaves the rows that mosparo's leaves.
+func TestBatchRows(t *testing.T) {
+	a := start(t, nil)
+	st, ctx := a.server.Store(), t.Context()
+	p := &protection.RulePackage{ProjectID: a.project.ID, UUID: protection.NewUUID(), Name: "feed", Type: protection.PackageAPI, Active: true}
+	if err := st.SavePackage(ctx, p); err != nil {
+		t.Fatal(err)
+	}
+	batch := func(tasks ...php.Value) {
+		t.Helper()
+		if got := a.post(fmt.Sprintf("/api/v1/rule-package/%d/batch", p.ID), obj("tasks", php.List(tasks...))); got != `{"result":true,"errors":[]}` {
+			t.Fatal(got)
+		}
+		var err error
+		if p, err = st.Package(ctx, p.ProjectID, p.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	task := func(kind string, data ...any) php.Value { return obj("type", kind, "data", obj(data...)) }
+	rule := func(uuid string) php.Value {
+		return task("store_rule", "name", "n", "type", "word", "uuid", uuid, "spamRatingFactor", php.Int(0))
+	}
+	item := func(rule, value string) php.Value {
+		return task("store_rule_item", "ruleUuid", rule, "uuid", "i", "type", "text", "value", value, "rating", php.Int(0))
+	}
+	update := func(at string) php.Value {
+		return task("update_rule_package", "lastUpdatedAt", at, "refreshInterval", php.Int(60))
+	}
+	rules := func() map[string]time.Time {
+		t.Helper()
+		list, _, err := st.PackageRules(ctx, p, 0, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		times := map[string]time.Time{}
+		for _, r := range list {
+			if times[r.UUID] = r.UpdatedAt; r.Factor != protection.NewFactor(0) {
+				t.Errorf("factor: %+v", r.Factor)
+			}
+		}
+		return times
+	}
+	items := func() []protection.RuleItem {
+		t.Helper()
+		list, _, err := st.PackageItems(ctx, p, 0, 0, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return list
+	}
+	batch(rule("first"))
+	if p.Cache.RefreshInterval != 24*time.Hour || !p.Cache.UpdatedAt.IsZero() || !rules()["first"].IsZero() {
+		t.Errorf("without a time: %+v, %v", p.Cache, rules())
+	}
+	// A time is stored as it reads, whatever its zone, and counts for rules that come after it and for those of items.
+	at := time.Date(2026, 5, 5, 10, 0, 0, 0, st.Location())
+	batch(rule("early"), item("first", "later one counts"), update("2026-05-05T10:00:00+02:00"), rule("late"), item("late", "casino"))
+	if got := rules(); !p.Cache.UpdatedAt.Equal(at) || p.Cache.RefreshInterval != time.Minute || !got["first"].IsZero() || !got["early"].IsZero() || !got["late"].Equal(at) {
+		t.Errorf("%+v, %v", p.Cache, got)
+	}
+	got := items()
+	if len(got) != 1 || got[0].Value != "casino" || got[0].Rating != protection.NewFactor(0) || !got[0].UpdatedAt.Equal(at) {
+		t.Errorf("items: %+v", got)
+	}
+	// What is stored anew comes after what is removed.
+	batch(item("late", "poker"), task("remove_rule_item", "id", php.Int(got[0].ID)), update("2026-05-06T10:00:00Z"))
+	if again := items(); len(again) != 1 || again[0].Value != "poker" || again[0].ID == got[0].ID || !rules()["late"].Equal(at.AddDate(0, 0, 1)) {
+		t.Errorf("items: %+v, rules: %v", again, rules())
 	}
 }
 

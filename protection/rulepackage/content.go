@@ -200,7 +200,7 @@ func text(v php.Value, most int) (s string, ok bool) {
 	return s, ok && utf8.RuneCountInString(s) <= most
 }
 
-// Number reads a factor or rating, of which 0 counts as absent.
+// Number reads a factor or rating.
 func Number(v php.Value, optional bool) (protection.Factor, error) {
 	if v.IsNull() && optional {
 		return protection.Factor{}, nil
@@ -209,7 +209,7 @@ func Number(v php.Value, optional bool) (protection.Factor, error) {
 	if !ok || math.IsInf(f, 0) { // 1e400 is a number in JSON
 		return protection.Factor{}, errSchema
 	}
-	return protection.Factor{Value: f, Set: f != 0}, nil
+	return protection.NewFactor(f), nil
 }
 
 // ParseItem reads uuid, type, value and rating of an item.

@@ -33,7 +33,7 @@ func TestParse(t *testing.T) {
 	if i := r.Items[0]; i.UUID != "i1" || i.Prepared != "%casino%" || i.Hashed == "" || i.Rating.Value != 2 {
 		t.Errorf("%+v", i)
 	}
-	if r.Items[1].Rating.Set {
+	if r.Items[1].Rating != protection.NewFactor(0) {
 		t.Error("a rating of 0 counts as absent")
 	}
 	if c, err = Parse([]byte(strings.Replace(valid, `,"rating":2`, "", 1)), time.UTC); err != nil || c.Rules[0].Items[0].Rating.Set {

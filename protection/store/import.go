@@ -171,7 +171,7 @@ func (s *Store) importRules(ctx context.Context, p *protection.RulePackage, c Pa
 	for _, r := range c.Rules {
 		r.ID, r.ProjectID = byUUID[r.UUID], p.ProjectID
 		delete(stale, r.ID)
-		if err := s.saveCachedRule(ctx, p, &r, c.UpdatedAt); err != nil {
+		if err := s.saveCachedRule(ctx, p, &r, c.UpdatedAt, nonZero(r.Factor), true); err != nil {
 			return err
 		}
 		byUUID[r.UUID] = r.ID
@@ -187,15 +187,17 @@ func (s *Store) importRules(ctx context.Context, p *protection.RulePackage, c Pa
 	return nil
 }
 
-// saveCachedRule inserts or updates the row of an imported rule. As in PHP a factor of 0 is stored
-// as none, and the number of items as not counted.
-func (s *Store) saveCachedRule(ctx context.Context, p *protection.RulePackage, r *protection.Rule, updatedAt time.Time) error {
+// saveCachedRule inserts or updates the row of an imported rule. With recount its items are no longer counted.
+func (s *Store) saveCachedRule(ctx context.Context, p *protection.RulePackage, r *protection.Rule, updatedAt time.Time, factor any, recount bool) error {
 	var description any = r.Description
 	if r.NoDescription {
 		description = nil
 	}
-	columns := []string{"rule_package_cache_id", "project_id", "uuid", "name", "description", "type", "spam_rating_factor", "number_of_items", "updated_at"}
-	values := []any{p.Cache.ID, p.ProjectID, r.UUID, r.Name, description, string(r.Type), nonZero(r.Factor), nil, s.stampOrNull(updatedAt)}
+	columns := []string{"rule_package_cache_id", "project_id", "uuid", "name", "description", "type", "spam_rating_factor", "updated_at"}
+	values := []any{p.Cache.ID, p.ProjectID, r.UUID, r.Name, description, string(r.Type), factor, s.stampOrNull(updatedAt)}
+	if recount {
+		columns, values = append(columns, "number_of_items"), append(values, nil)
+	}
 	saved := r.ID
 	err := s.b.write(ctx, "save package rule", func(ctx context.Context, q querier) (err error) {
 		saved, err = save(ctx, q, "rule_package_rule_cache", columns, values, r.ID, p.ProjectID)
@@ -207,6 +209,7 @@ func (s *Store) saveCachedRule(ctx context.Context, p *protection.RulePackage, r
 	return err
 }
 
+// nonZero is how the import of a whole package stores a factor: 0 as none, which counts as 1. A batch stores 0. So does PHP.
 func nonZero(f protection.Factor) any {
 	if f.Value == 0 {
 		return nil
@@ -216,8 +219,8 @@ func nonZero(f protection.Factor) any {
 
 var cachedItemColumns = []string{"rule_package_rule_cache_id", "project_id", "uuid", "type", "value", "spam_rating_factor", "prepared_value", "hashed_value", "updated_at"}
 
-func (s *Store) cachedItem(p *protection.RulePackage, ruleID int64, i *protection.RuleItem, updatedAt time.Time) []any {
-	return []any{ruleID, p.ProjectID, i.UUID, string(i.Type), i.Value, nonZero(i.Rating), i.Prepared, i.Hashed, s.stampOrNull(updatedAt)}
+func (s *Store) cachedItem(p *protection.RulePackage, ruleID int64, i *protection.RuleItem, updatedAt time.Time, rating any) []any {
+	return []any{ruleID, p.ProjectID, i.UUID, string(i.Type), i.Value, rating, i.Prepared, i.Hashed, s.stampOrNull(updatedAt)}
 }
 
 // importItems makes the items of an imported rule equal to r.Items.
@@ -239,12 +242,12 @@ func (s *Store) importItems(ctx context.Context, p *protection.RulePackage, r *p
 		was := byUUID[item.UUID]
 		switch {
 		case was == nil:
-			fresh = append(fresh, s.cachedItem(p, r.ID, &item, updatedAt))
+			fresh = append(fresh, s.cachedItem(p, r.ID, &item, updatedAt, nonZero(item.Rating)))
 			continue
 		case kept[was.ID]: // listed twice: the last one counts
 			item.ID = was.ID
 			changed = append(changed, item)
-		case was.Type == item.Type && was.Value == item.Value && was.Rating.Value == item.Rating.Value && was.Hashed == item.Hashed && was.Prepared == item.Prepared:
+		case was.Type == item.Type && was.Value == item.Value && was.Rating.Value == item.Rating.Value && was.Rating.Set == (item.Rating.Value != 0) && was.Hashed == item.Hashed && was.Prepared == item.Prepared:
 			touched = append(touched, was.ID)
 		default:
 			item.ID = was.ID
@@ -291,7 +294,7 @@ func (s *Store) changeItems(ctx context.Context, p *protection.RulePackage, rule
 		err := s.b.write(ctx, "change package items", func(ctx context.Context, q querier) error {
 			for i := range items[:n] {
 				if _, err := q.exec(ctx, updateOf("rule_package_rule_item_cache", cachedItemColumns)+" WHERE `id` = ?",
-					append(s.cachedItem(p, ruleID, &items[i], updatedAt), items[i].ID)...); err != nil {
+					append(s.cachedItem(p, ruleID, &items[i], updatedAt, nonZero(items[i].Rating)), items[i].ID)...); err != nil {
 					return err
 				}
 			}
@@ -312,7 +315,7 @@ func (s *Store) StorePackageRule(ctx context.Context, p *protection.RulePackage,
 		return err
 	}
 	r.ID = n
-	return s.saveCachedRule(ctx, p, r, p.Cache.UpdatedAt)
+	return s.saveCachedRule(ctx, p, r, p.Cache.UpdatedAt, factorValue(r.Factor), false)
 }
 
 // cachedRuleID is the id of an imported rule, CodeNotFound if there is none or the package was never imported.
@@ -342,9 +345,9 @@ func (s *Store) StorePackageItem(ctx context.Context, p *protection.RulePackage,
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
-		saved, err = save(ctx, q, "rule_package_rule_item_cache", cachedItemColumns, s.cachedItem(p, ruleID, i, p.Cache.UpdatedAt), saved, p.ProjectID)
+		saved, err = save(ctx, q, "rule_package_rule_item_cache", cachedItemColumns, s.cachedItem(p, ruleID, i, p.Cache.UpdatedAt, factorValue(i.Rating)), saved, p.ProjectID)
 		if err == nil {
-			_, err = q.exec(ctx, "UPDATE `rule_package_rule_cache` SET `number_of_items` = NULL WHERE `id` = ?", ruleID)
+			_, err = q.exec(ctx, "UPDATE `rule_package_rule_cache` SET `number_of_items` = NULL, `updated_at` = ? WHERE `id` = ?", s.stampOrNull(p.Cache.UpdatedAt), ruleID)
 		}
 		return err
 	})

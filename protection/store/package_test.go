@@ -41,8 +41,12 @@ func testPackages(t *testing.T, s *Store) {
 	r := packageRule(1)
 	must(t, s.StorePackageRule(ctx, p, &r))
 	first := r.ID
+	must(t, s.CountedItems(ctx, p, first, 7))
 	r.Name = "renamed"
 	must(t, s.StorePackageRule(ctx, p, &r))
+	if rules, _, err := s.PackageRules(ctx, p, 0, 10); err != nil || len(rules) != 1 || rules[0].NumberOfItems != 7 {
+		t.Errorf("rules: %+v, %v", rules, err)
+	}
 	if r.ID != first {
 		t.Error("the rule was inserted twice")
 	}
@@ -111,13 +115,14 @@ func testImport(t *testing.T, s *Store) {
 	if len(before) != 3001 {
 		t.Fatalf("%d items", len(before))
 	}
+	must(t, s.CountedItems(ctx, p, before[0].RuleID, 3000)) // which an import does away with
 	changedItem := item(5)
-	changedItem.Value = "other"
+	changedItem.Value, changedItem.Rating = "other", protection.NewFactor(0)
 	next := append([]protection.RuleItem{item(9001), changedItem}, many[6:]...) // 0 to 4 go, 5 changes, one comes
 	do(true, content(at.Add(time.Hour), packageRule(1, next...), packageRule(3)))
 	after, _, err := s.PackageItems(ctx, p, 0, 0, 10000)
 	must(t, err)
-	if len(after) != 2996 || after[0].ID != before[5].ID || after[0].Value != "other" || after[1].ID != before[6].ID || after[len(after)-1].UUID != item(9001).UUID {
+	if len(after) != 2996 || after[0].ID != before[5].ID || after[0].Value != "other" || after[0].Rating.Set || after[1].ID != before[6].ID || after[len(after)-1].UUID != item(9001).UUID {
 		t.Errorf("%d items, the first %+v", len(after), after[0])
 	}
 	for _, i := range after {
