@@ -122,6 +122,17 @@ func topKeys(text string) (keys []string) {
 	return keys
 }
 
+// byText brings the matches of each field into one order: mosparo stores them in that of its database, which differs between
+// MySQL and MariaDB.
+func byText(matches any) {
+	fields, _ := matches.(map[string]any)
+	for _, list := range fields {
+		if l, ok := list.([]any); ok {
+			slices.SortFunc(l, func(a, b any) int { return strings.Compare(encoded(a), encoded(b)) })
+		}
+	}
+}
+
 // database are the facts about a submission without its id; an empty list and an empty object are the same there.
 func (e *exchange) database() map[string]string {
 	v, err := decoded(e.Database)
@@ -131,6 +142,9 @@ func (e *exchange) database() map[string]string {
 	}
 	out := map[string]string{}
 	for k, f := range normal(facts, nil, "").(map[string]any) {
+		if *external != "" && k == "matched_field_rule_items" {
+			byText(f)
+		}
 		if text := encoded(f); k != "submission_id" && text != "{}" {
 			out[k] = text
 		} else if text == "{}" {
