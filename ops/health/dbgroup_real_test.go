@@ -4,7 +4,6 @@ package health
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -17,40 +16,6 @@ import (
 type groupMembers struct {
 	servers   []*server.MariaDB
 	addresses []string
-}
-
-// startGroup starts a group of n members in single-primary mode, whose primary is the first one.
-func startGroup(t *testing.T, n int) groupMembers {
-	t.Helper()
-	var g groupMembers
-	for range n {
-		g.addresses = append(g.addresses, server.FreeAddress(t))
-	}
-	for i, address := range g.addresses {
-		m := server.StartMariaDB(t, fmt.Sprintf("--server-id=%d", 21+i), "--log-bin=bin", "--report-host=127.0.0.1", "--plugin-load-add=group_replication.so",
-			"--loose-group-replication-group-name=6d1f0a52-7d1c-4f0e-9c39-0c2f4b7d2a11", "--loose-group-replication-start-on-boot=OFF",
-			"--loose-group-replication-local-address="+address, "--loose-group-replication-group-seeds="+strings.Join(g.addresses, ","),
-			"--loose-group-replication-ip-allowlist=127.0.0.0/8", "--loose-group-replication-recovery-get-public-key=ON",
-			"--loose-group-replication-member-expel-timeout=0", // what is gone is expelled as soon as it is suspected
-			"--loose-group-replication-message-cache-size=134217728")
-		if !m.MySQL {
-			t.Fatal("only MySQL has Group Replication: make test-mysql")
-		}
-		m.Execute(t, "RESET BINARY LOGS AND GTIDS", // each made its accounts by itself, and none may know what the group does not
-			fmt.Sprintf("CHANGE REPLICATION SOURCE TO SOURCE_USER = '%s', SOURCE_PASSWORD = '%s' FOR CHANNEL 'group_replication_recovery'", m.User, m.Pass))
-		g.servers = append(g.servers, m)
-	}
-	g.bootstrap(t, 0)
-	for _, m := range g.servers[1:] {
-		m.Execute(t, "START GROUP_REPLICATION")
-	}
-	return g
-}
-
-// bootstrap lets a member found the group.
-func (g groupMembers) bootstrap(t *testing.T, i int) {
-	t.Helper()
-	g.servers[i].Execute(t, "SET GLOBAL group_replication_bootstrap_group = 1", "START GROUP_REPLICATION", "SET GLOBAL group_replication_bootstrap_group = 0")
 }
 
 // alone runs statements in one session of a member that the group does not get, though it is a secondary.
@@ -83,7 +48,8 @@ func (r *rig) wantEvidence(check, node string, v Verdict, text string) {
 }
 
 func TestRealGroupReplication(t *testing.T) {
-	g := startGroup(t, 3)
+	var g groupMembers
+	g.servers, g.addresses = server.StartGroup(t, 3)
 	db1, db2, db3 := g.servers[0], g.servers[1], g.servers[2]
 	r := newRig(t)
 	r.useMariaDB(db1, db1.Database(t))
@@ -133,7 +99,7 @@ func TestRealGroupReplication(t *testing.T) {
 
 	db3.Start(t) // which does not join by itself
 	r.eventually("db3", Fail, "is OFFLINE in its group, and takes writes that the group does not get")
-	g.bootstrap(t, 2)
+	g.servers[2].FoundGroup(t)
 	r.eventually("db3", Fail, "is in a group of its own: db1 has one of the same name")
 	r.eventually("db1", Fail, "is in a group of its own: db3 has one of the same name")
 }

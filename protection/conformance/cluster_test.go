@@ -346,6 +346,15 @@ func (l *load) await(n int) {
 	}
 }
 
+// awaitAccepted waits until n more submissions were accepted.
+func (l *load) awaitAccepted(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for end := len(l.accepted) + n; len(l.accepted) < end; {
+		l.cond.Wait()
+	}
+}
+
 // failures are what failed outside of the given windows, and double acceptances wherever.
 func (l *load) failures(windows ...[2]time.Time) (out []error) {
 	l.mu.Lock()

@@ -62,6 +62,40 @@ func StartGalera(t testing.TB, peer, transfer string) (m *MariaDB, address strin
 			";evs.keepalive_period=PT0.5S;evs.suspect_timeout=PT2S;evs.inactive_timeout=PT4S;evs.inactive_check_period=PT0.5S"), address
 }
 
+// StartGroup starts n members of a group of MySQL's Group Replication in single-primary mode, the first being the primary. addresses are
+// those under which they speak to each other.
+func StartGroup(t testing.TB, n int) (members []*MariaDB, addresses []string) {
+	t.Helper()
+	for range n {
+		addresses = append(addresses, FreeAddress(t))
+	}
+	for i, address := range addresses {
+		m := StartMariaDB(t, fmt.Sprintf("--server-id=%d", 21+i), "--log-bin=bin", "--report-host=127.0.0.1", "--plugin-load-add=group_replication.so",
+			"--loose-group-replication-group-name=6d1f0a52-7d1c-4f0e-9c39-0c2f4b7d2a11", "--loose-group-replication-start-on-boot=OFF",
+			"--loose-group-replication-local-address="+address, "--loose-group-replication-group-seeds="+strings.Join(addresses, ","),
+			"--loose-group-replication-ip-allowlist=127.0.0.0/8", "--loose-group-replication-recovery-get-public-key=ON",
+			"--loose-group-replication-member-expel-timeout=0", // what is gone is expelled as soon as it is suspected
+			"--loose-group-replication-message-cache-size=134217728")
+		if !m.MySQL {
+			t.Fatal("only MySQL has Group Replication: make test-mysql")
+		}
+		m.Execute(t, "RESET BINARY LOGS AND GTIDS", // each made its accounts by itself, and none may know what the group does not
+			fmt.Sprintf("CHANGE REPLICATION SOURCE TO SOURCE_USER = '%s', SOURCE_PASSWORD = '%s' FOR CHANNEL 'group_replication_recovery'", m.User, m.Pass))
+		members = append(members, m)
+	}
+	members[0].FoundGroup(t)
+	for _, m := range members[1:] {
+		m.Execute(t, "START GROUP_REPLICATION")
+	}
+	return members, addresses
+}
+
+// FoundGroup lets a member begin its group anew.
+func (m *MariaDB) FoundGroup(t testing.TB) {
+	t.Helper()
+	m.Execute(t, "SET GLOBAL group_replication_bootstrap_group = 1", "START GROUP_REPLICATION", "SET GLOBAL group_replication_bootstrap_group = 0")
+}
+
 // Promote makes a replica writable once it has applied all that it received.
 func (m *MariaDB) Promote(t testing.TB) {
 	t.Helper()
