@@ -1,11 +1,12 @@
 package message
 
 import (
+	"math"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/mosparoctl/mosparoctl/protection"
+	"github.com/mosparoctl/mosparoctl/protection/php"
 )
 
 // languages lists the locales to try, the best first, in mosparo's order of preference. It is never empty.
@@ -57,23 +58,131 @@ func wellFormed(locale string) bool {
 	})
 }
 
-// firstAccepted is the language of the highest quality in an Accept-Language header, the first of equals.
+// firstAccepted is the language of the highest quality in an Accept-Language header, the first of equals. It is read as Symfony
+// does: of a language that comes twice the later one counts, and a quality that is no number is 0.
 func firstAccepted(header string) string {
-	best, quality := "", -1.0
-	for item := range strings.SplitSeq(header, ",") {
-		language, params, _ := strings.Cut(item, ";")
-		language = strings.TrimSpace(language)
-		q := 1.0
-		for param := range strings.SplitSeq(params, ";") {
-			if name, value, ok := strings.Cut(param, "="); ok && strings.TrimSpace(name) == "q" {
-				q, _ = strconv.ParseFloat(strings.TrimSpace(value), 64)
-			}
-		}
-		if language != "" && q > quality {
-			best, quality = language, q
+	best, quality := "", math.Inf(-1)
+	items := accepted(header)
+	last := make(map[string]int, len(items))
+	for i, item := range items {
+		last[item.language] = i
+	}
+	for i, item := range items {
+		if last[item.language] == i && item.quality > quality {
+			best, quality = item.language, item.quality
 		}
 	}
 	return best
+}
+
+// acceptedItem is one entry of an Accept-Language header.
+type acceptedItem struct {
+	language string
+	quality  float64
+}
+
+// accepted splits an Accept-Language header at its commas, semicolons and equals signs, except for those in quotes.
+func accepted(header string) (items []acceptedItem) {
+	var name, value string // of the part at hand
+	var equals, begun bool // it has a value, it has anything
+	var parts int          // of the item at hand
+	var item acceptedItem
+	q := 1.0
+	endPart := func() {
+		switch {
+		case !begun:
+		case parts == 0:
+			item.language = name
+			parts++
+		case php.ToLower(name) != "q":
+		case equals:
+			q = php.Floatval(value)
+		default:
+			q = 1
+		}
+		name, value, equals, begun = "", "", false, false
+	}
+	endItem := func() {
+		endPart()
+		if parts > 0 {
+			item.quality = q
+			items = append(items, item)
+		}
+		q, parts = 1, 0
+	}
+	rest := php.Trim(header)
+	for rest != "" {
+		token := acceptedToken(rest)
+		rest = rest[len(token):]
+		text := strings.Trim(token, blanks)
+		switch {
+		case text == ",":
+			endItem()
+		case text == ";":
+			endPart()
+		case text == "=" && !equals:
+			equals, begun = true, true
+		case text == "":
+		default:
+			if text == "=" {
+				text = token // belongs to the value, with the blanks around it
+			}
+			begun = true
+			if text = unquoted(text); equals {
+				value += text
+			} else {
+				name += text
+			}
+		}
+	}
+	endItem()
+	return items
+}
+
+const blanks = " \t\n\v\f\r"
+
+// acceptedToken is the first token of a header's rest: a separator with the blanks around it, blanks, or everything else up to a
+// separator or blanks before one.
+func acceptedToken(rest string) string {
+	const separators = ",;="
+	begin := len(rest) - len(strings.TrimLeft(rest, blanks))
+	if begin < len(rest) && strings.IndexByte(separators, rest[begin]) >= 0 {
+		return rest[:len(rest)-len(strings.TrimLeft(rest[begin+1:], blanks))]
+	}
+	if begin > 0 {
+		return rest[:begin]
+	}
+	end := 0
+	for end < len(rest) && strings.IndexByte(separators, rest[end]) < 0 {
+		if end++; rest[end-1] != '"' {
+			continue
+		}
+		for end < len(rest) && rest[end] != '"' {
+			if rest[end] == '\\' && end+1 < len(rest) {
+				end++
+			}
+			end++
+		}
+		end = min(end+1, len(rest))
+	}
+	return strings.TrimRight(rest[:end], blanks)
+}
+
+// unquoted takes the quotes and backslashes out of a text.
+func unquoted(s string) string {
+	if !strings.ContainsAny(s, `"\`) {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+1 < len(s) {
+			i++
+		} else if s[i] == '"' {
+			continue
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
 }
 
 // normalise writes a language tag as a locale: de-CH becomes de_CH, i-xx becomes xx.
