@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -28,13 +29,14 @@ type MariaDB struct {
 	User    string // may do everything
 	Pass    string
 
-	program []string // with the options that every start takes
+	program []string // with the options that come first
+	args    []string // which override those of Start
 	account string   // that root has it run as
 	next    *atomic.Int32
 }
 
 // StartMariaDB starts MariaDB with durable commits (innodb_flush_log_at_trx_commit=1), or MySQL where MySQLRoot says so. args are
-// further options of both. A start takes about five seconds: share one server among the tests of a package where they can
+// further options of both, and win over ours. A start takes about five seconds: share one server among the tests of a package where they can
 // have own databases.
 func StartMariaDB(t testing.TB, args ...string) *MariaDB {
 	t.Helper()
@@ -58,7 +60,7 @@ func startMariaDB(t testing.TB, account string, args ...string) *MariaDB {
 		m.program = []string{filepath.Join(libs, "ld-linux-x86-64.so.2"), "--library-path", libs, filepath.Join(root, "usr/sbin/mysqld"), "--no-defaults",
 			"--lc-messages-dir=" + share, "--character-sets-dir=" + share + "/charsets", "--plugin-dir=" + lib + "/mysql/plugin", "--secure-file-priv=NULL",
 			"--mysqlx=OFF", "--gtid-mode=ON", "--enforce-gtid-consistency=ON"}
-		install = append(m.program[:len(m.program):len(m.program)], "--initialize-insecure")
+		install = append(slices.Clone(m.program), "--initialize-insecure")
 	} else {
 		m.program = []string{Binary(t, "mariadbd", "mysqld"), "--no-defaults"}
 		install = []string{Binary(t, "mariadb-install-db", "mysql_install_db"), "--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"}
@@ -69,7 +71,7 @@ func startMariaDB(t testing.TB, account string, args ...string) *MariaDB {
 	}
 	init := writeFile(t, filepath.Dir(m.Dir), "init.sql", fmt.Sprintf(
 		"CREATE USER IF NOT EXISTS '%s'@'%%' IDENTIFIED BY '%s';\nGRANT ALL ON *.* TO '%[1]s'@'%%' WITH GRANT OPTION;\n", m.User, m.Pass), 0o644)
-	m.program = append(append(m.program, args...), "--init-file="+init)
+	m.args = append(slices.Clone(args), "--init-file="+init)
 	m.Start(t)
 	return m
 }
@@ -78,11 +80,12 @@ func startMariaDB(t testing.TB, account string, args ...string) *MariaDB {
 func (m *MariaDB) Start(t testing.TB) {
 	t.Helper()
 	_, port, _ := net.SplitHostPort(m.Addr)
-	m.Process = Start(t, append(m.program[:len(m.program):len(m.program)], "--datadir="+m.Dir, "--port="+port,
-		"--bind-address=127.0.0.1", "--socket="+filepath.Join(filepath.Dir(m.Dir), "sock"), "--user="+m.account,
-		"--pid-file="+filepath.Join(filepath.Dir(m.Dir), "pid"), "--innodb-flush-log-at-trx-commit=1",
+	argv := slices.Concat(m.program, []string{"--datadir=" + m.Dir, "--port=" + port,
+		"--bind-address=127.0.0.1", "--socket=" + filepath.Join(filepath.Dir(m.Dir), "sock"), "--user=" + m.account,
+		"--pid-file=" + filepath.Join(filepath.Dir(m.Dir), "pid"), "--innodb-flush-log-at-trx-commit=1",
 		"--innodb-buffer-pool-size=256M", "--character-set-server=utf8mb4", "--collation-server=utf8mb4_unicode_ci",
-		"--skip-name-resolve", "--default-time-zone=+00:00")...)
+		"--skip-name-resolve", "--default-time-zone=+00:00"}, m.args)
+	m.Process = Start(t, argv...)
 	db, err := sql.Open("mysql", m.DSN(""))
 	if err != nil {
 		t.Fatal(err)
