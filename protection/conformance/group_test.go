@@ -10,8 +10,8 @@ import (
 	"github.com/mosparoctl/mosparoctl/internal/lab/server"
 )
 
-// TestGroupReplication has the nodes work on a group of three MySQL servers. Its primary hangs, then the one that follows hangs
-// and the last member is left without a majority until that one is back.
+// TestGroupReplication has the nodes work on a group of three MySQL servers. Its primary hangs and another one takes over. Then the third
+// hangs, too, which leaves that one without a majority until the third is back.
 func TestGroupReplication(t *testing.T) {
 	members, _ := server.StartGroup(t, 3)
 	name, _ := referenceDatabase(t, members[0])

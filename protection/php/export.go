@@ -157,12 +157,7 @@ func (p *exported) array(end string, depth int) (Value, error) {
 			if err != nil {
 				return Null, err
 			}
-			switch v.kind {
-			case KindInt:
-				a.Set(IntKey(int64(v.num)), m)
-			case KindString:
-				a.SetString(v.str, m)
-			default:
+			if !a.setValue(v, m) {
 				return Null, p.fail("a key that is no int and no string")
 			}
 		}

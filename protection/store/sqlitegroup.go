@@ -206,13 +206,15 @@ func (g *group) lookUp(jobs []*job) {
 func (g *group) commit() {
 	g.mu.Lock()
 	n := min(len(g.writes), groupLimit)
+	if n == 0 { // there were only reads
+		g.mu.Unlock()
+		return
+	}
 	jobs := g.writes[:n:n]
 	if g.writes = g.writes[n:]; len(g.writes) == 0 {
 		g.writes = nil
 	}
-	if n > 0 {
-		g.crowd.begins(n, len(g.writes))
-	}
+	g.crowd.begins(n, len(g.writes))
 	g.mu.Unlock()
 	started := jobs[:0]
 	for _, j := range jobs {

@@ -97,6 +97,7 @@ func TestGroupGathers(t *testing.T) {
 			t.Errorf("one write after four took %v", took)
 		}
 		many()
+		must(t, g.read(t.Context(), nothing)) // is no group
 		took := writes(1, func() {
 			begun := time.Now()
 			if err := g.read(t.Context(), nothing); err != nil || time.Since(begun) != 0 {
