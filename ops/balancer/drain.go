@@ -78,7 +78,7 @@ func (s *Set) takeOut(ctx context.Context, n *inventory.Node) (changed []member,
 		}
 		if !s.opts.Force && srv.Up && lastServing(others) {
 			return nil, failed(b, n.Name, "drain", ops.Errorf(ops.CodeFailed, "it is the last server that serves visitors").
-				WithHint("mosparoctl drain --force %s", n.Name))
+				WithHint("put another node back first, see: mosparoctl balancer status; or give --force"))
 		}
 		todo = append(todo, member{b, srv.Name})
 	}

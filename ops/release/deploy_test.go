@@ -93,6 +93,39 @@ func TestFirstDeployKeepsVisitorsAwayFromTheInstaller(t *testing.T) {
 	}
 }
 
+// A balancer that asks for mosparo's health takes no node before the wizard has run, and the only one after it must not be drained.
+func TestFirstDeployBehindABalancerThatChecks(t *testing.T) {
+	l := newLab(t, t.TempDir(), 2)
+	l.rotation.strict = true
+	l.mustDeploy(l.tree("1.5.4", 5))
+	if a, b := l.rotation.state("app1"), l.rotation.state("app2"); a != "ready" || b != "drain" {
+		t.Fatal(a, b)
+	}
+	if p := l.mustDeploy(l.tree("1.5.4", 5)); !p.Plan.Empty() {
+		t.Errorf("second deploy:\n%s", l.text(p))
+	}
+	l.install("1.5.4")
+	if err := os.Remove(configPath(l.d.Nodes[1])); err != nil {
+		t.Fatal(err)
+	}
+	l.mustDeploy(l.tree("1.5.4", 5))
+	l.mustBeOn("1.5.4")
+	if got := l.rotation.log[2:]; slices.Contains(got, "drain app1") {
+		t.Errorf("the only node that serves was drained: %v", got)
+	}
+	l.mustDeploy(l.tree("1.5.5", 5)) // and the next one goes node by node
+	l.mustBeOn("1.5.5")
+}
+
+// What is wrong with the balancer itself is not put up with before the wizard either.
+func TestFirstDeployFailsWithTheBalancer(t *testing.T) {
+	l := newLab(t, t.TempDir(), 2)
+	l.rotation.broken = true
+	if _, err := l.deploy(l.tree("1.5.4", 5)); err == nil || !strings.Contains(err.Error(), "took the order and says drain") {
+		t.Errorf("deploy behind a balancer that takes no node back: %v", err)
+	}
+}
+
 func TestSickNodeStopsTheDeploy(t *testing.T) {
 	l := newLab(t, t.TempDir(), 3)
 	l.install("1.5.3")

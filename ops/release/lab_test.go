@@ -83,9 +83,13 @@ func (l *lab) manager() *Manager {
 // being fit for visitors.
 type rotation struct {
 	lab *lab
-	mu  sync.Mutex
-	log []string
-	was map[string]string
+	// strict makes it as a real one with a check of mosparo's health: a node on which mosparo is not installed is down, and the
+	// last one that is up is not drained.
+	strict bool
+	broken bool // it takes no node back
+	mu     sync.Mutex
+	log    []string
+	was    map[string]string
 }
 
 func (r *rotation) file(node string) string { return filepath.Join(r.lab.dir, "balancer-"+node) }
@@ -115,9 +119,20 @@ func (r *rotation) Facts(context.Context) ([]ops.Fact, error) {
 	return facts, nil
 }
 
+// up reports whether a node passes the balancer's check.
+func (r *rotation) up(node string) bool {
+	_, version := r.lab.versions(node)
+	return !r.strict || version != ""
+}
+
 func (r *rotation) Drain(_ context.Context, node string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	serves := func(n *inventory.Node) bool { return r.up(n.Name) && r.state(n.Name) == "ready" }
+	if r.strict && serves(r.lab.d.Node(node)) &&
+		!slices.ContainsFunc(r.lab.d.Nodes, func(n *inventory.Node) bool { return n.Name != node && serves(n) }) {
+		return errors.New("it is the last server that serves visitors")
+	}
 	if r.was == nil {
 		r.was = map[string]string{}
 	}
@@ -130,8 +145,14 @@ func (r *rotation) Drain(_ context.Context, node string) error {
 func (r *rotation) Ready(_ context.Context, node string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.broken {
+		return errors.New("it took the order and says drain")
+	}
 	if r.was[node] == "ready" {
 		r.put(node)
+		if !r.up(node) {
+			return errors.New("it is in rotation, but fails the balancer's check")
+		}
 	}
 	return nil
 }

@@ -67,7 +67,10 @@ func (b *builder) nodeSteps(n *NodeFacts) []ops.Step {
 	if b.needsSwitch(n) && !inPlace {
 		steps = append(steps, b.hooks(n, "before-node", b.m.d.Release.Before.Node)...)
 	}
-	steps = append(steps, b.drainStep(n))
+	inRotation := b.fitAsItIs(n)
+	if !inRotation {
+		steps = append(steps, b.drainStep(n))
+	}
 	if inPlace && b.needsSwitch(n) {
 		steps = append(steps, b.hooks(n, "before-node", b.m.d.Release.Before.Node)...)
 		steps = append(steps, b.replaceStep(n))
@@ -87,11 +90,21 @@ func (b *builder) nodeSteps(n *NodeFacts) []ops.Step {
 		steps = append(steps, ops.Step{ID: stepID(n, "health"), Node: n.Node.Name, Title: "wait until mosparo is healthy", Cancel: true,
 			Changes: []ops.Change{{Path: n.Node.HTTP.URL, Action: "read"}}, Do: b.doHealth(n)})
 	}
+	if inRotation {
+		return steps
+	}
 	steps = append(steps, b.readyStep(n, settle))
 	if b.needsSwitch(n) {
 		steps = append(steps, b.hooks(n, "after-node", b.m.d.Release.After.Node)...)
 	}
 	return steps
+}
+
+// fitAsItIs reports whether n may stay in rotation while it is changed: it has the code and a configuration of its version, and only
+// the assets version is to be written, as on the admin node after mosparo's wizard. The other nodes wait for that outside of the
+// rotation, so nobody could take over from it.
+func (b *builder) fitAsItIs(n *NodeFacts) bool {
+	return n == b.lead && n.Hold == nil && !b.needsSwitch(n) && n.Config.Installed && n.Config.Version == b.target.Version
 }
 
 func (b *builder) drainStep(n *NodeFacts) ops.Step {
@@ -160,7 +173,7 @@ func (b *builder) activateStep(n *NodeFacts) ops.Step {
 	if len(n.Node.PHP.Reload) > 0 {
 		s.Changes = append(s.Changes, ops.Change{Path: "PHP-FPM", Action: "run", Detail: strings.Join(n.Node.PHP.Reload, " ")})
 	}
-	if !inPlace {
+	if !inPlace && !b.fitAsItIs(n) {
 		s.Undo = &ops.Undo{Kind: undoSwitch, Node: n.Node.Name, Data: map[string]string{"release": b.target.ID, "from": n.Current,
 			"version": n.Config.Version, "assets": n.Config.Assets, "previous": n.Previous}}
 	}
