@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/mosparoctl/mosparoctl/cmd/internal/output"
 	"github.com/mosparoctl/mosparoctl/inventory"
 	"github.com/mosparoctl/mosparoctl/ops"
 	"github.com/mosparoctl/mosparoctl/ops/logs"
@@ -63,7 +64,7 @@ func runExec(ctx context.Context, a *app, o execOptions, argv []string) error {
 			defer cancel()
 		}
 		show := func(line string) {
-			a.printer.Emit(ops.Event{Kind: ops.Output, Op: "exec", Node: n.Name, Message: printable(line)})
+			a.printer.Emit(ops.Event{Kind: ops.Output, Op: "exec", Node: n.Name, Message: output.Printable(line)})
 		}
 		out, errOut := &logs.Lines{Each: show}, &logs.Lines{Each: show}
 		_, err := h.Run(ctx, ops.Command{Argv: argv, Dir: below(n, o.dir), Stdout: out, Stderr: errOut, AsLogin: o.login})
@@ -101,22 +102,3 @@ func below(n *inventory.Node, dir string) string {
 	}
 	return strings.TrimSuffix(n.Paths.Root, "/") + "/" + dir
 }
-
-// printable shows control characters as what they are: what a node prints must not steer the operator's terminal.
-func printable(line string) string {
-	if strings.IndexFunc(line, control) < 0 {
-		return line
-	}
-	var b strings.Builder
-	for _, r := range line {
-		if control(r) {
-			b.WriteString("\\x" + string("0123456789abcdef"[r>>4&15]) + string("0123456789abcdef"[r&15]))
-			continue
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
-}
-
-// control reports whether r is one of the C0 or C1 control characters, but for the tab.
-func control(r rune) bool { return r < ' ' && r != '\t' || r >= 0x7f && r < 0xa0 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/mosparoctl/mosparoctl/cmd/internal/output"
 	"github.com/mosparoctl/mosparoctl/inventory"
 	"github.com/mosparoctl/mosparoctl/ops"
 	"github.com/mosparoctl/mosparoctl/ops/cron"
@@ -104,7 +105,7 @@ func runLogs(ctx context.Context, a *app, o logsOptions, now time.Time) error {
 		return err
 	}
 	show := func(l logs.Line) {
-		a.printer.Emit(ops.Event{Kind: ops.Output, Op: "logs", Time: l.Time, Node: l.Node, Step: string(l.Source), Message: printable(l.Text)})
+		a.printer.Emit(ops.Event{Kind: ops.Output, Op: "logs", Time: l.Time, Node: l.Node, Step: string(l.Source), Message: output.Printable(l.Text)})
 	}
 	var errs []error
 	if o.follow {

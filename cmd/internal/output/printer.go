@@ -154,9 +154,9 @@ func (p *Printer) End(err error) int {
 	case p.o.Format == JSON:
 		p.json(p.o.Stdout, s)
 	case err != nil:
-		fmt.Fprintf(p.o.Stderr, "%s %s\n", p.paint(red, "error:"), s.Error)
+		fmt.Fprintf(p.o.Stderr, "%s %s\n", p.paint(red, "error:"), Printable(s.Error))
 		if s.Hint != "" {
-			fmt.Fprintf(p.o.Stderr, "%s %s\n", p.paint(bold, " hint:"), s.Hint)
+			fmt.Fprintf(p.o.Stderr, "%s %s\n", p.paint(bold, " hint:"), Printable(s.Hint))
 		}
 	}
 	return exit
@@ -171,14 +171,14 @@ func (p *Printer) json(w io.Writer, v any) {
 	_, _ = io.WriteString(w, p.o.Redactor.Text(string(line))+"\n")
 }
 
-// redacting masks secrets in what is written through it. Each Write must hold whole values; fmt's do.
+// redacting masks secrets and control characters in what is written through it. Each Write must hold whole values; fmt's do.
 type redacting struct {
 	w io.Writer
 	r *ops.Redactor
 }
 
 func (r redacting) Write(b []byte) (int, error) {
-	if _, err := io.WriteString(r.w, r.r.Text(string(b))); err != nil {
+	if _, err := io.WriteString(r.w, Printable(r.r.Text(string(b)))); err != nil {
 		return 0, err
 	}
 	return len(b), nil

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"strings"
 	"testing"
 
@@ -54,6 +56,24 @@ func TestTextPutsWarningsAndErrorsOnStderr(t *testing.T) {
 	}
 	if errs.String() != "warning: app2: changed behind our back\nerror: boom\n" {
 		t.Errorf("stderr = %q", errs.String())
+	}
+}
+
+func TestTextDoesNotSteerTheTerminal(t *testing.T) {
+	var out, errs bytes.Buffer
+	p := output.New(output.Options{Stdout: &out, Stderr: &errs, Format: output.Text, Verbose: true})
+	p.Begin("deploy")
+	const hostile = "a\x1b]52;c;ZXZpbA==\x07\u009b2J\x9b2J\r\tä\n"
+	for _, kind := range []ops.Kind{ops.Planned, ops.Started, ops.Output, ops.Finished, ops.Skipped, ops.Warning, ops.Failed, ops.Summary} {
+		p.Emit(ops.Event{Kind: kind, Node: "app1", Message: hostile, Error: hostile, Hint: hostile})
+	}
+	p.Result("rows", nil, func(w io.Writer) { fmt.Fprint(w, hostile) })
+	p.End((&ops.Error{Hint: hostile, Err: errors.New(hostile)}))
+	const shown = `a\x1b]52;c;ZXZpbA==\x07\x9b2J\x9b2J\x0d` + "\tä\n"
+	for _, text := range []string{out.String(), errs.String()} {
+		if strings.ContainsAny(text, "\x1b\x07\r\u009b") || strings.ToValidUTF8(text, "") != text || !strings.Contains(text, shown) {
+			t.Errorf("printed %q", text)
+		}
 	}
 }
 

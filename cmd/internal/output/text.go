@@ -28,6 +28,7 @@ func (p *Printer) paint(attr, s string) string {
 
 // text prints an event for people: what happened goes to stdout, warnings and failures to stderr.
 func (p *Printer) text(e ops.Event) {
+	e.Message, e.Error, e.Hint = Printable(e.Message), Printable(e.Error), Printable(e.Hint)
 	where := ""
 	if e.Node != "" {
 		where = p.paint(bold, e.Node) + ": "
