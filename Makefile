@@ -10,7 +10,7 @@ VERSION            ?= $(shell git describe --tags --always --dirty 2>/dev/null |
 
 # What the whole test suite needs beyond Go, as Debian names it.
 DEBIAN_PACKAGES := openssh-server openssh-client sudo cron mariadb-server redis-server memcached haproxy nginx-light \
-	php-cli php-fpm php-xml php-intl php-zip php-mbstring php-redis php-memcached php-igbinary php-mysql php-gd rsync patch chromium chromium-driver tmux iproute2 strace
+	php-cli php-fpm php-xml php-intl php-zip php-mbstring php-redis php-memcached php-igbinary php-mysql php-gd rsync patch tcsh fish zsh chromium chromium-driver tmux iproute2 strace
 
 .PHONY: help
 help: ## list the targets
