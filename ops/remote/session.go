@@ -80,7 +80,7 @@ type process struct {
 	out, err io.Writer
 }
 
-// pidMark begins the line by which the shell tells its process id before it becomes the command. sshd makes it the leader of
+// pidMark begins the line by which sh tells its process id, on both streams, before it becomes the command. sshd makes it the leader of
 // a process group.
 const pidMark = "mosparoctl-pid "
 
@@ -91,13 +91,12 @@ func (s *session) run(ctx context.Context, p process) error {
 	if err != nil {
 		return err
 	}
-	out, mark := &gate{w: p.out}, &pidFilter{w: p.err}
-	errOut := &gate{w: mark}
+	greeting, mark := &greetingFilter{w: p.out}, &pidFilter{w: p.err}
+	out, errOut := &gate{w: greeting}, &gate{w: mark}
 	s.Stdout, s.Stderr = out, errOut
 	// What comes after a command was given up must not reach writers that the caller uses again.
 	defer func() { out.shut(); errOut.shut() }()
-	// The login shell may be of any kind; what it is given is simple enough for all of them.
-	line := "exec sh -c " + quote("echo "+pidMark+"$$ >&2; "+p.line)
+	line := loginLine("echo " + pidMark + "$$; echo " + pidMark + "$$ >&2; " + p.line)
 	if _, err := await(ctx, s.host.conn, func() (struct{}, error) { return struct{}{}, s.Start(line) }, nil); err != nil {
 		if err.Error() == "ssh: command "+line+" failed" {
 			return errors.New("the node runs no commands for this login (ForceCommand, or a login shell that refuses?)")
@@ -115,6 +114,7 @@ func (s *session) run(ctx context.Context, p process) error {
 	go func() { ended <- s.Wait() }()
 	select {
 	case err := <-ended:
+		out.do(greeting.flush)
 		errOut.do(mark.flush)
 		return err
 	case <-dead:

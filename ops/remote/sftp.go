@@ -97,14 +97,14 @@ func (s *sftpClient) start(session *session) (*sftp.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := session.StdoutPipe()
-	if err != nil {
+	var out io.Reader
+	if out, err = session.StdoutPipe(); err != nil {
 		return nil, err
 	}
 	if s.host.become.user == "" {
 		err = session.RequestSubsystem("sftp")
-	} else {
-		err = session.Start(s.becomeLine())
+	} else if err = session.Start(s.becomeLine()); err == nil {
+		out, err = skipGreeting(out)
 	}
 	if err != nil {
 		return nil, err
@@ -125,7 +125,7 @@ echo "no sftp-server in: $*" >&2; exit 127`
 	for i, w := range words {
 		words[i] = quote(w)
 	}
-	return "exec " + strings.Join(words, " ")
+	return loginLine("echo " + pidMark + "$$; exec " + strings.Join(words, " "))
 }
 
 // startError says why SFTP didn't start.
@@ -142,8 +142,11 @@ func (s *sftpClient) startError(err error, stderr string) error {
 		err = errors.New(last)
 	}
 	hint := "sshd on the node needs a line such as: Subsystem sftp internal-sftp"
-	if h.become.user != "" {
+	switch {
+	case h.become.user != "":
 		hint = "install openssh-sftp-server on the node, or set ssh.sftp_server in the inventory"
+	case strings.Contains(err.Error(), "packet too long"): // text that was read as a packet's length
+		hint = "a login script of " + h.conn.target.user + " prints text before the first packet: let it print only for terminals, or use internal-sftp"
 	}
 	return ops.Errorf(ops.CodeUnreachable, "%w", err).WithHint("%s", hint)
 }
