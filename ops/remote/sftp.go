@@ -109,7 +109,12 @@ func (s *sftpClient) start(session *session) (*sftp.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return sftp.NewClientPipe(out, in, sftp.MaxPacketChecked(packetSize), sftp.MaxConcurrentRequestsPerFile(inFlight),
+	return newClient(out, in)
+}
+
+// newClient speaks SFTP with a server.
+func newClient(out io.Reader, in io.WriteCloser) (*sftp.Client, error) {
+	return sftp.NewClientPipe(out, closedFiles{in}, sftp.MaxPacketChecked(packetSize), sftp.MaxConcurrentRequestsPerFile(inFlight),
 		sftp.UseConcurrentWrites(true), sftp.UseConcurrentReads(true), sftp.UseFstat(true))
 }
 

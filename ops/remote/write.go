@@ -59,7 +59,7 @@ func (h *Host) WriteFile(ctx context.Context, name string, content io.Reader, at
 			h.cleanUp(ctx, func() { f.Close(); remove(client) })
 		}
 	}()
-	if attr.Mode&0o044 != 0o044 {
+	if attr.Mode&0o044 != 0o044 { // on servers that make no file closed, see closedFiles
 		if err := h.step(ctx, "write", name, func() error { return f.Chmod(0o600) }); err != nil {
 			return err
 		}
