@@ -78,7 +78,7 @@ func (p *HostPeer) Read(ctx context.Context, root string, files []Entry) iter.Se
 				}
 				wg.Go(func() {
 					defer close(f.ready)
-					f.data, f.err = p.readSmall(ctx, path.Join(root, e.Path), e.Size)
+					f.data, f.err = p.readSmall(ctx, root, e.Path, e.Size)
 				})
 			}
 		})
@@ -92,6 +92,17 @@ func (p *HostPeer) Read(ctx context.Context, root string, files []Entry) iter.Se
 			yield(Content{}, err)
 		}
 	}
+}
+
+// open opens a file of the tree. Where the host can, no link that was put there since the scan leads out of the tree: what we may read,
+// others would find in the copies.
+func (p *HostPeer) open(ctx context.Context, root, name string) (io.ReadCloser, error) {
+	if h, ok := p.host.(interface {
+		OpenBelow(ctx context.Context, root, path string) (io.ReadCloser, error)
+	}); ok {
+		return h.OpenBelow(ctx, root, name)
+	}
+	return p.host.Open(ctx, path.Join(root, name))
 }
 
 // fetch is a file that is read ahead. data is nil for a large one, which is opened when its turn comes.
@@ -114,7 +125,7 @@ func (p *HostPeer) deliver(ctx context.Context, root string, f *fetch, yield fun
 	if f.data != nil {
 		return yield(Content{Path: f.path, Reader: bytes.NewReader(f.data)}, nil)
 	}
-	r, err := p.host.Open(ctx, path.Join(root, f.path))
+	r, err := p.open(ctx, root, f.path)
 	if err != nil {
 		return fail(err)
 	}
@@ -126,8 +137,8 @@ func (p *HostPeer) deliver(ctx context.Context, root string, f *fetch, yield fun
 }
 
 // readSmall reads a whole file, but not more than one byte above the size it should have.
-func (p *HostPeer) readSmall(ctx context.Context, name string, size int64) ([]byte, error) {
-	r, err := p.host.Open(ctx, name)
+func (p *HostPeer) readSmall(ctx context.Context, root, name string, size int64) ([]byte, error) {
+	r, err := p.open(ctx, root, name)
 	if err != nil {
 		return nil, err
 	}

@@ -102,7 +102,7 @@ func (p *HostPeer) readSums(ctx context.Context, root string, files []string) (m
 	g.SetLimit(p.concurrency)
 	for _, f := range files {
 		g.Go(func() error {
-			r, err := p.host.Open(ctx, path.Join(root, f))
+			r, err := p.open(ctx, root, f)
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil
 			}

@@ -22,6 +22,32 @@ func (h *Host) Open(ctx context.Context, path string) (io.ReadCloser, error) {
 	return os.Open(path)
 }
 
+// OpenBelow opens a file below root for reading. No symlink leads out of root, not even one that was put into the place of a file or
+// of a folder after it was listed; and nothing but a file is opened, such as a pipe that would never end.
+func (h *Host) OpenBelow(ctx context.Context, root, path string) (io.ReadCloser, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	dir, err := os.OpenRoot(root)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	f, err := dir.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	st, err := f.Stat()
+	if err == nil && !st.Mode().IsRegular() {
+		err = &fs.PathError{Op: "open", Path: filepath.Join(root, path), Err: errors.New("is no file any more")}
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
 // Lstat describes path itself.
 func (h *Host) Lstat(ctx context.Context, path string) (ops.FileInfo, error) {
 	if err := ctx.Err(); err != nil {
@@ -86,27 +112,37 @@ func (h *Host) WriteFile(ctx context.Context, path string, content io.Reader, at
 		}
 	}()
 	written, err := io.Copy(f, contextReader{ctx, content})
-	if err != nil {
-		_ = f.Close()
+	if err == nil {
+		err = finish(f, written, attr)
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	st, err := os.Lstat(tmp)
+	return os.Rename(tmp, path)
+}
+
+// finish checks the size of a new file and sets what attr names, on the open file: by its name, whoever owns the directory could have put
+// a link to another one in its place.
+func finish(f *os.File, written int64, attr ops.Attr) error {
+	st, err := f.Stat()
 	if err != nil {
 		return err
 	}
 	if st.Size() != written {
 		return fmt.Errorf("%d of %d bytes arrived", st.Size(), written)
 	}
+	if attr.Owner != nil { // before the mode, since it drops setuid bits
+		if err := f.Chown(attr.Owner.UID, attr.Owner.GID); err != nil {
+			return err
+		}
+	}
 	if attr.Mode == 0 {
 		attr.Mode = 0o644
 	}
-	if err := setAttr(tmp, attr); err != nil {
+	if err := f.Chmod(attr.Mode); err != nil {
 		return err
 	}
-	return os.Rename(tmp, path)
+	return setAttr(f.Name(), ops.Attr{MTime: attr.MTime})
 }
 
 // Symlink makes path a link to target, atomically.
@@ -207,20 +243,27 @@ func (h *Host) SetAttr(ctx context.Context, path string, attr ops.Attr) error {
 	return setAttr(path, attr)
 }
 
-// setAttr sets what attr names. The owner goes first, since chown drops setuid bits.
+// setAttr sets what attr names. The owner goes first, since chown drops setuid bits. It follows no link out of the directory of path, so
+// that nobody can turn what is meant for a file of theirs against another one.
 func setAttr(path string, attr ops.Attr) error {
+	dir, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	name := filepath.Base(path)
 	if attr.Owner != nil {
-		if err := os.Lchown(path, attr.Owner.UID, attr.Owner.GID); err != nil {
+		if err := dir.Lchown(name, attr.Owner.UID, attr.Owner.GID); err != nil {
 			return err
 		}
 	}
 	if attr.Mode != 0 {
-		if err := os.Chmod(path, attr.Mode); err != nil {
+		if err := dir.Chmod(name, attr.Mode); err != nil {
 			return err
 		}
 	}
 	if !attr.MTime.IsZero() {
-		return os.Chtimes(path, attr.MTime, attr.MTime)
+		return dir.Chtimes(name, attr.MTime, attr.MTime)
 	}
 	return nil
 }
