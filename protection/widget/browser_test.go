@@ -19,10 +19,21 @@ import (
 
 // stub is a server with just as much of the API as the widget talks to.
 type stub struct {
-	mu    sync.Mutex
-	mode  string
-	asked map[string]any
-	done  chan []string
+	mu      sync.Mutex
+	mode    string
+	asked   map[string]any
+	release chan struct{} // lets one held answer go
+	done    chan []string
+}
+
+// hold keeps an answer back until the page asks for /release, and lets others be given meanwhile.
+func (s *stub) hold(r *http.Request) {
+	s.mu.Unlock()
+	defer s.mu.Lock()
+	select {
+	case <-s.release:
+	case <-r.Context().Done():
+	}
 }
 
 const proofNumber = 2500 // more than one slice of the loop without a worker
@@ -36,8 +47,13 @@ func (s *stub) token(w http.ResponseWriter, r *http.Request) {
 	messages := map[string]string{
 		"locale": "xx", "label": "Label <b>", "accessibilityProtectedBy": "Protected", "accessibilityCheckingData": "Checking", "accessibilityDataValid": "Valid",
 		"errorSpamDetected": "Spam", "errorLockedOut": "Locked until %datetime%", "errorDelay": "Wait %seconds%!", "errorInternalError": "Internal",
+		"errorGotNoToken": "Reload",
 	}
 	reply := map[string]any{"messages": messages}
+	if s.mode == "held" {
+		s.mode = ""
+		s.hold(r)
+	}
 	if s.mode == "delay" {
 		reply["security"], reply["type"], reply["forSeconds"] = true, "delay", 2
 	} else {
@@ -68,6 +84,11 @@ func (s *stub) check(w http.ResponseWriter, r *http.Request) {
 		switch f.Value {
 		case "spam":
 			_, _ = io.WriteString(w, `{"valid":false,"validationToken":null}`)
+		case "held":
+			s.hold(r)
+			_, _ = io.WriteString(w, `{"valid":false,"validationToken":null}`)
+		case "used":
+			_, _ = io.WriteString(w, `{"error":true,"errorMessage":"Submit token not valid."}`)
 		case "lockout":
 			_, _ = io.WriteString(w, `{"security":true,"type":"lockout","until":"2026-11-23T03:31:06+00:00"}`)
 		case "error":
@@ -102,7 +123,14 @@ func (s *stub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.check(w, r)
 	case "/api/v1/frontend/store-form-data":
 		s.asked["stored"] = r.PostForm.Get("formData")
+		if s.mode == "expired" {
+			_, _ = io.WriteString(w, `{"error":true,"errorMessage":"Submit token not valid."}`)
+			return
+		}
 		_, _ = io.WriteString(w, `{"result":true}`)
+	case "/release":
+		s.release <- struct{}{}
+		_, _ = io.WriteString(w, `{}`)
 	case "/asked":
 		_ = json.NewEncoder(w).Encode(s.asked)
 	case "/mode":
@@ -152,11 +180,12 @@ func browse(t *testing.T, handler http.Handler, done <-chan []string) []string {
 // TestBrowser drives the script in Chromium through what websites and plugins rely on, once with workers and once on a
 // page whose content security policy forbids them.
 func TestBrowser(t *testing.T) {
-	want := []string{"missing container", "build", "token", "form data", "submit gate", "keyboard", "change resets", "change during the check", "spam", "lockout", "server error", "form reset", "own texts",
-		"delay", "invisible", "multi step", "second form", "design mode"}
+	want := []string{"missing container", "build", "token", "form data", "submit gate", "keyboard", "change resets", "change during the check", "a late answer",
+		"a token that was sent already", "back to the page", "spam", "lockout", "server error", "form reset", "a slow token", "own texts",
+		"delay", "invisible", "refused invisibly", "multi step", "second form", "design mode"}
 	for name, policy := range map[string]string{"worker": "", "no worker": "worker-src 'none'"} {
 		t.Run(name, func(t *testing.T) {
-			s := &stub{asked: map[string]any{}, done: make(chan []string, 1)}
+			s := &stub{asked: map[string]any{}, release: make(chan struct{}, 2), done: make(chan []string, 1)}
 			steps := browse(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if policy != "" {
 					w.Header().Set("Content-Security-Policy", policy)

@@ -138,8 +138,9 @@
     this.messages = Object.assign({ locale: 'en' }, MESSAGES);
     this.metadata = {};
     this.id = digits();
-    this.invisible = this.isLocked = this.stateChecked = this.checkWhenUnlocked = false;
+    this.invisible = this.isLocked = this.awaitsToken = this.checkWhenUnlocked = false;
     this.stateResetted = true;
+    this.requests = 0;
     this.checkedFormData = this.proofOfWorkNumber = this.stopProof = this.hpFieldElement = this.loaderContainerElement = null;
     this.containerElement = document.getElementById(containerId);
     this.formElement = this.containerElement && this.containerElement.closest('form');
@@ -163,6 +164,8 @@
     build() {
       var box = this.containerElement, checkboxId = '_mosparo_checkboxField_' + this.id, hidden = { type: 'hidden', value: '' };
       box.textContent = '';
+      // The texts need not be in the page's language.
+      if (!box.hasAttribute('dir')) box.dir = 'auto';
       this.state('container', true);
       this.state(this.uuid, true);
       this.state('force-invisible-mode', !!this.options.forceInvisible);
@@ -190,7 +193,10 @@
         if (el !== self.validationTokenElement) on(el, 'change', reset);
       });
       on(form, 'submit', function (e) { self.gate(e); });
-      on(form, 'reset', function () { self.resetState(); self.requestSubmitToken(); });
+      function again() { self.resetState(); self.requestSubmitToken(); }
+      on(form, 'reset', again);
+      // A page that the back button brings back as it was left holds a token that was sent already.
+      on(root, 'pageshow', function (e) { if (e.persisted && self.submitTokenElement.value) again(); });
       on(box, 'change', function () { self.checkForm(); });
       on(box, 'focus', function () { self.state('focus', true); });
       on(box, 'blur', function () { self.state('focus', false); });
@@ -269,9 +275,10 @@
       (target || this.formElement).dispatchEvent(new CustomEvent(name, { bubbles: !quiet, detail: detail === undefined ? null : detail }));
     },
 
-    // send posts a form and calls done(reply), or failed() without a usable one.
+    // send posts a form and calls done(reply), or failed() without a usable one. Once there is a newer request neither is
+    // called: a late reply says nothing about what the form holds now.
     send(path, data, done, failed) {
-      var xhr = new XMLHttpRequest(), pairs = [];
+      var self = this, xhr = new XMLHttpRequest(), pairs = [], number = ++this.requests;
       data = Object.assign({}, data, { publicKey: this.publicKey });
       for (var key in data) pairs.push(encodeURIComponent(key) + '=' + encodeURIComponent(data[key]));
       xhr.open('POST', this.url + '/api/v1/frontend/' + path);
@@ -279,9 +286,10 @@
       xhr.onload = function () {
         var reply = null;
         try { reply = xhr.status === 200 ? JSON.parse(xhr.responseText) : null; } catch (e) { reply = null; }
+        if (number !== self.requests) return;
         if (reply && typeof reply === 'object') done(reply); else failed();
       };
-      xhr.onerror = failed;
+      xhr.onerror = function () { if (number === self.requests) failed(); };
       xhr.send(pairs.join('&'));
     },
 
@@ -299,10 +307,13 @@
       this.dropProof();
       this.hideError();
       this.setLoading(true);
+      this.checkWhenUnlocked = false;
+      this.awaitsToken = true;
       this.send('request-submit-token', data, function (r) { self.gotToken(r); }, function () { self.fail('errorInternalError'); });
     },
 
     fail(key) {
+      this.awaitsToken = this.checkWhenUnlocked = false;
       this.setLoading(false);
       this.setChecked(false);
       this.showError(key);
@@ -310,16 +321,29 @@
     },
 
     gotToken(r) {
+      this.awaitsToken = false;
       if (r.messages) Object.assign(this.messages, r.messages);
       if ((r.invisible || this.options.forceInvisible) && !this.invisible) this.switchToInvisible();
       this.showTexts(r.showLogo && !this.invisible);
       if (r.submitToken) {
         this.submitTokenElement.value = r.submitToken;
+        this.unlock();
         if (r.honeypotFieldName) this.addHoneypot(r.honeypotFieldName);
         if (r.proofOfWorkResult && (!this.options.isMultiStepForm || this.options.isLastStep)) this.prove(r.submitToken, r.proofOfWorkResult, r.proofOfWorkMaxNumber);
-        else this.setLoading(false);
+        else this.ready();
       } else if (r.security) this.secure(r);
       else this.fail('errorGotNoToken');
+    },
+
+    unlock() {
+      clearTimeout(this.timer);
+      this.isLocked = false;
+    },
+
+    // ready lets the visitor go on, with the check if the box was ticked meanwhile.
+    ready() {
+      this.setLoading(false);
+      if (this.checkWhenUnlocked) this.checkForm();
     },
 
     dropProof() {
@@ -338,8 +362,7 @@
         self.proofOfWorkNumber = n;
         self.stopProof = null;
         self.isLocked = false;
-        self.setLoading(false);
-        if (self.checkWhenUnlocked) self.checkForm();
+        self.ready();
       });
     },
 
@@ -378,7 +401,9 @@
     // secure handles the replies that hold a visitor up.
     secure(r) {
       var self = this, left = r.forSeconds, span;
+      this.unlock();
       this.isLocked = true;
+      this.checkWhenUnlocked = false;
       this.setChecked(false);
       if (r.messages) Object.assign(this.messages, r.messages);
       if (r.invisible && !this.invisible) this.switchToInvisible();
@@ -390,24 +415,24 @@
       }
       this.setLoading(true);
       span = this.showError('errorDelay', 'seconds', left);
-      clearInterval(this.timer);
-      this.timer = setInterval(function () {
-        left--;
-        if (span) span.textContent = Math.max(0, left);
-        if (left > 0) return;
-        clearInterval(self.timer);
-        self.isLocked = false;
-        self.hideError();
-        setTimeout(function () { self.requestSubmitToken(); }, 1000);
-      }, 1000);
+      (function tick() {
+        self.timer = setTimeout(function () {
+          left--;
+          if (span) span.textContent = Math.max(0, left);
+          if (left > 0) return tick();
+          self.isLocked = false;
+          self.hideError();
+          self.timer = setTimeout(function () { self.requestSubmitToken(); }, 1000);
+        }, 1000);
+      })();
     },
 
     checkForm() {
       var self = this, options = this.options, last = !options.isMultiStepForm || options.isLastStep;
-      if (this.isLocked) {
-        // A tick while the proof of work runs counts when it is done.
+      if (this.isLocked || this.awaitsToken) {
+        // A tick while the token is on its way, or while the proof of work runs, counts when that is done.
         this.checkboxFieldElement.checked = false;
-        this.checkWhenUnlocked = !!this.stopProof;
+        this.checkWhenUnlocked = this.awaitsToken || !!this.stopProof;
         return;
       }
       this.checkWhenUnlocked = false;
@@ -423,7 +448,9 @@
       this.emit('collect-request-data', data);
       if (Object.keys(this.metadata).length) data.metadata = JSON.stringify(this.metadata);
       this.send(last ? 'check-form-data' : 'store-form-data', data, function (r) {
+        self.setLoading(false);
         if (last) self.gotCheck(r); else self.gotStored(r);
+        self.hideLoader();
       }, function () { self.fail('errorInternalError'); });
     },
 
@@ -433,7 +460,6 @@
     },
 
     gotCheck(r) {
-      this.setLoading(false);
       // The data were changed during the check, so the box stays open. Invisibly, the next submit finds out and checks again.
       if (r.valid && this.stateResetted && !this.invisible) return;
       if (r.valid) {
@@ -442,19 +468,19 @@
       } else if (r.security) this.secure(r);
       else {
         this.setChecked(false);
-        this.showError('errorSpamDetected');
+        // An error is mostly a token that was used already, or is too old.
+        this.showError(r.error ? 'errorGotNoToken' : 'errorSpamDetected');
       }
       this.emit('form-checked', { valid: r.valid });
       call(this, 'onCheckForm', r.valid);
       if (r.valid && !call(this, 'onFormDataValid') && this.invisible) this.submitInvisible();
-      this.hideLoader();
     },
 
     gotStored(r) {
-      this.setLoading(false);
       if (r.result) this.accept();
-      if (!call(this, 'onFormDataStored') && this.invisible) this.submitInvisible();
-      this.hideLoader();
+      else this.showError('errorGotNoToken');
+      // Without a result a submit would only come back here.
+      if (!call(this, 'onFormDataStored') && this.invisible && r.result) this.submitInvisible();
     },
 
     submitInvisible() {

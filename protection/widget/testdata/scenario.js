@@ -14,7 +14,10 @@
   const has = c => box.classList.contains('mosparo__' + c);
   async function api(path) { return (await fetch(path)).json(); }
   async function step(name, f) { await f(); out.push(name); }
-  let sent = 0;
+  let sent = 0, answers = 0;
+  const send = XMLHttpRequest.prototype.send;
+  XMLHttpRequest.prototype.send = function (body) { this.addEventListener('loadend', () => answers++); send.call(this, body); };
+  const seen = el => el.getBoundingClientRect().height > 0 && el.checkVisibility();
 
   try {
     let m;
@@ -90,6 +93,34 @@
       box.querySelector('.mosparo__checkbox').click();
       await until(() => has('checked'), 'second check');
     });
+    await step('a late answer', async () => {
+      form.elements.a.value = 'held';
+      m.checkForm();
+      form.elements.a.value = 'one';
+      m.checkForm();
+      await until(() => has('checked'), 'the answer to the newer check');
+      const before = answers;
+      await api('/release');
+      await until(() => answers > before, 'the answer to the older check');
+      check(has('checked') && !has('invalid') && m.checkboxFieldElement.checked, 'the answer to the older check counts');
+    });
+    await step('a token that was sent already', async () => {
+      form.elements.a.value = 'used';
+      m.checkForm();
+      await until(() => has('invalid'), 'error');
+      same(m.errorMessageElement.textContent, 'Reload', 'message');
+    });
+    await step('back to the page', async () => {
+      form.elements.a.value = 'one';
+      m.checkForm();
+      await until(() => has('checked'), 'check');
+      const before = answers;
+      window.dispatchEvent(new PageTransitionEvent('pageshow', { persisted: false }));
+      check(has('checked'), 'a page that is shown for the first time');
+      window.dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }));
+      check(!has('checked') && m.getValidationToken() === '', 'still checked');
+      await until(() => answers > before && !has('loading'), 'a new token');
+    });
     await step('spam', async () => {
       form.elements.a.value = 'spam';
       let verdict;
@@ -125,15 +156,33 @@
       let tokens = 0;
       m.gotToken = function (r) { tokens++; return mosparo.prototype.gotToken.call(this, r); };
       form.reset();
-      form.reset(); // the second token may come while the proof for the first one runs
-      await until(() => tokens === 2 && m.proofOfWorkNumber === 2500 && !m.isLocked && !has('loading'), 'a new proof of work');
-      check(!has('invalid') && m.getSubmitToken() === before, 'after the reset');
+      m.checkboxFieldElement.click();
+      form.reset(); // takes the tick back that waits for the token
+      await until(() => m.proofOfWorkNumber === 2500 && !m.isLocked && !has('loading'), 'a new proof of work');
+      same(tokens, 1, 'tokens that count');
+      check(!has('invalid') && !has('checked') && m.getSubmitToken() === before, 'after the reset');
+    });
+    await step('a slow token', async () => {
+      await api('/mode?is=held');
+      form.reset();
+      m.checkboxFieldElement.click();
+      check(!has('invalid') && has('loading'), 'a tick before the token comes is refused');
+      await api('/release');
+      await until(() => has('checked'), 'the check once the token is there');
     });
     await step('own texts', () => {
       m.options.customMessages = { fr_CH: { label: 'À moi' } };
       m.options.language = 'fr-CH';
       m.showTexts(false);
       check(m.getMessage('label') === 'À moi' && box.lang === 'fr_CH' && m.getMessage('errorDelay') === 'Wait %seconds%!', 'own texts');
+      m.options.customMessages = { he: { label: 'שלום' } };
+      m.options.language = 'he';
+      m.showTexts(false);
+      const column = box.querySelector('.mosparo__checkbox_column');
+      check(column.getBoundingClientRect().left > m.labelElement.getBoundingClientRect().right, 'the box is not at the start of a line from right to left');
+      m.options.language = null;
+      m.showTexts(false);
+      check(column.getBoundingClientRect().right < m.labelElement.getBoundingClientRect().left, 'the box is not at the start of a line');
     });
     await step('delay', async () => {
       await api('/mode?is=delay');
@@ -157,6 +206,24 @@
       check(!m.loaderContainerElement.classList.contains('mosparo__loader-visible'), 'loader is gone');
       ['switch-to-invisible', 'validate-form-invisible', 'submit-form-invisible'].forEach(n => check(events.includes(n), n));
     });
+    await step('refused invisibly', async () => {
+      const button = form.querySelector('[type=submit]');
+      sent = 0;
+      form.elements.a.value = 'spam';
+      form.requestSubmit(button);
+      await until(() => has('invalid'), 'refusal');
+      check(seen(m.errorMessageElement) && m.errorMessageElement.textContent === 'Spam', 'the reason is not to be seen');
+      check(seen(m.accessibleStatusElement) && m.accessibleStatusElement.textContent === 'Spam', 'the reason is not to be heard');
+      check(!seen(m.labelElement) && !seen(m.checkboxElement), 'the box is to be seen');
+      form.elements.a.value = 'lockout';
+      form.requestSubmit(button);
+      await until(() => m.isLocked, 'lockout');
+      form.reset(); // asks for a token, and gets one
+      await until(() => !has('loading'), 'token');
+      form.elements.a.value = 'fine';
+      form.requestSubmit(button);
+      await until(() => sent === 1, 'submitted after the lockout');
+    });
     await step('multi step', async () => {
       document.body.insertAdjacentHTML('beforeend', '<form id="form2"><input name="z" value="1" type="text"><div id="box2"></div><button type="submit">Go</button></form>');
       let stored = false;
@@ -167,6 +234,14 @@
       s.checkForm();
       await until(() => stored, 'stored');
       same((await api('/asked')).stored, '{"fields":[{"name":"z","value":"1","fieldPath":"input[text].z"}],"ignoredFields":["own"]}', 'stored data');
+      s.options.onFormDataStored = null;
+      await api('/mode?is=expired');
+      const before = answers, form2 = document.getElementById('form2');
+      form2.elements.z.value = '2';
+      form2.requestSubmit(form2.querySelector('[type=submit]'));
+      await until(() => box2.classList.contains('mosparo__invalid'), 'the error of data that could not be stored');
+      check(answers === before + 1 && s.errorMessageElement.textContent === 'Reload', 'sent again and again');
+      await api('/mode?is=invisible');
     });
     await step('second form', async () => {
       document.body.insertAdjacentHTML('beforeend', '<form id="form4" action="/nowhere" onsubmit="return false"><input name="submit" type="text" value="s"><input name="a" type="text" value="one">' +
