@@ -47,7 +47,8 @@ func clampDuration(seconds float64) int64 {
 	return int64(min(seconds, maxRestriction))
 }
 
-// MaxNumber is the largest number that a proof of work may ask for, when so many requests were counted in the window.
+// MaxNumber is the bound of the numbers that a proof of work may ask for, when so many requests were counted in the window.
+// It is 2 at least, so that there is a number below it.
 func (p ProofOfWork) MaxNumber(requests int64) int64 {
 	most := powerOfTen(p.Complexity)
 	if !p.Dynamic {
@@ -57,16 +58,17 @@ func (p ProofOfWork) MaxNumber(requests int64) int64 {
 	if p.Requests > 0 { // mosparo fails when it is 0
 		percent = min(100, 100/float64(p.Requests)*float64(requests))
 	}
-	return max(1, int64(most+(powerOfTen(p.MaxComplexity)-most)/100*percent))
+	return int64(most + (powerOfTen(p.MaxComplexity)-most)/100*percent)
 }
 
 func powerOfTen(exponent int64) float64 {
-	return max(1, math.Pow10(int(min(max(exponent, 0), maxComplexity)))-1)
+	return max(2, math.Pow10(int(min(max(exponent, 0), maxComplexity)))-1)
 }
 
-// NewNumber draws the number of a proof of work, from 1 to most.
+// NewNumber draws the number of a proof of work, from 1 to below most: mosparo's own widget never tries most, so that whoever
+// gets it is taken for a robot. mosparo draws it all the same.
 func NewNumber(most int64) int64 {
-	n, err := rand.Int(rand.Reader, big.NewInt(max(1, most)))
+	n, err := rand.Int(rand.Reader, big.NewInt(max(1, most-1)))
 	if err != nil {
 		return 1 // rand.Reader never fails
 	}

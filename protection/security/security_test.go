@@ -151,10 +151,13 @@ func TestProofOfWork(t *testing.T) {
 	}
 	seen := map[int64]bool{}
 	for range 200 {
-		seen[NewNumber(3)] = true
+		seen[NewNumber(4)] = true
 	}
 	if len(seen) != 3 || !seen[1] || !seen[3] {
 		t.Error(seen)
+	}
+	if got := (ProofOfWork{Dynamic: true, Requests: 1}).MaxNumber(0); got != 2 || NewNumber(got) != 1 {
+		t.Errorf("at most %d, got %d", got, NewNumber(got))
 	}
 	token := &protection.SubmitToken{Token: "tok", ProofOfWorkResult: sign.ProofOfWork("tok", 42)}
 	if !VerifyProofOfWork(token, 42).Valid || VerifyProofOfWork(token, 0).Valid || VerifyProofOfWork(&protection.SubmitToken{}, 0).Valid {
