@@ -12,6 +12,7 @@ var ErrLimit = errors.New("pattern took too long on this text")
 const (
 	stepLimit    = 2_000_000 // instructions of one call, plus stepsPerByte for each byte of the subject
 	stepsPerByte = 16
+	usualSteps   = 100     // of a call on a short text, which take no longer than the call itself
 	stackLimit   = 1 << 18 // entries of 16 bytes
 )
 
@@ -33,20 +34,26 @@ type machine struct {
 
 // search looks for a match that begins anywhere, or only at the start.
 func (p *program) search(subject string, anchored bool) (bool, error) {
+	matched, _, err := p.count(subject, anchored)
+	return matched, err
+}
+
+// count is search that tells how many steps it took.
+func (p *program) count(subject string, anchored bool) (matched bool, steps int, err error) {
 	m := &machine{program: p, subject: subject, slots: make([]int, p.slots)}
 	for i := range m.slots {
 		m.slots[i] = -1
 	}
-	m.steps = stepLimit + stepsPerByte*len(subject)
+	limit := stepLimit + stepsPerByte*len(subject)
+	m.steps = limit
 	for pos := 0; ; {
 		if p.first == nil || pos < len(subject) && p.first.has(m.peek(pos)) {
-			_, matched, err := m.run(0, pos)
-			if matched || err != nil {
-				return matched, err
+			if _, matched, err = m.run(0, pos); matched || err != nil {
+				return matched, limit - m.steps, err
 			}
 		}
 		if anchored || pos >= len(subject) {
-			return false, nil
+			return false, limit - m.steps, nil
 		}
 		pos += m.width(pos)
 	}

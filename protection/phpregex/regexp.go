@@ -94,6 +94,22 @@ func (r *Regexp) Match(subject string) (bool, error) {
 	return e.linear.MatchString(subject), nil
 }
 
+// MatchWithin is Match for one of many matches that share a number of steps, those of the backtracking machine. What a match takes beyond
+// what is usual for so long a text is taken off it. Once none are left, patterns that may backtrack are not tried and the error is
+// [ErrLimit]: each may stay below its own bound and all together take as long as there are patterns and texts.
+func (r *Regexp) MatchWithin(subject string, left *int) (bool, error) {
+	e := r.ready()
+	if e.linear != nil || r.options.utf && !utf8.ValidString(subject) {
+		return r.Match(subject)
+	}
+	if *left <= 0 {
+		return false, ErrLimit
+	}
+	matched, steps, err := e.program.count(subject, r.options.anchored)
+	*left -= max(0, steps-usualSteps-stepsPerByte*len(subject))
+	return matched, err
+}
+
 // Linear tells whether the pattern runs in linear time, so that only a very long text can make it hit [ErrLimit].
 func (r *Regexp) Linear() bool { return r.ready().linear != nil }
 

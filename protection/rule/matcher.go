@@ -67,8 +67,9 @@ func (m *Matcher) itemValue(item uint32) string {
 	return m.values[start:m.valueEnds[item]]
 }
 
-// maxCutOff is the number of patterns cut off in one submission after which only those that can't run long are tried.
-const maxCutOff = 20
+// patternSteps is how many steps the patterns of one submission may take together, beyond what is usual, before only those that can't run
+// long are tried: as many as twenty take that are cut off, half a second.
+const patternSteps = 40_000_000
 
 // Match is one rule item found in a field.
 type Match struct {
@@ -95,7 +96,7 @@ type Result struct {
 // Check rates the stored data of a submission: every element of every group but the metadata. Lists and objects are taken
 // apart; mosparo fails on nested ones.
 func (m *Matcher) Check(data php.Value) *Result {
-	r := &Result{}
+	r, steps := &Result{}, patternSteps
 	at := map[string]int{}
 	for key := range data.Array().All() {
 		group := key.String()
@@ -105,7 +106,7 @@ func (m *Matcher) Check(data php.Value) *Result {
 		for _, f := range protection.Fields(data, group) {
 			path := group + "." + f.FieldPath
 			for _, v := range elements(nil, f.Value) {
-				hits := m.match(path, v, r)
+				hits := m.match(path, v, r, &steps)
 				if len(hits) == 0 {
 					continue
 				}
@@ -153,8 +154,8 @@ func elements(list []string, v php.Value) []string {
 }
 
 // match returns the numbers of the items that match a value, sorted.
-func (m *Matcher) match(path, v string, r *Result) []uint32 {
-	f := &field{Matcher: m, path: path, value: v, lower: php.ToLower(v), result: r}
+func (m *Matcher) match(path, v string, r *Result, steps *int) []uint32 {
+	f := &field{Matcher: m, path: path, value: v, lower: php.ToLower(v), result: r, steps: steps}
 	switch {
 	case strings.HasPrefix(path, pathForm):
 		f.texts(m.wordIndex, m.wordAlways)
@@ -193,6 +194,7 @@ type field struct {
 	line        string // lower without line ends, once it was needed
 	hits        []uint32
 	result      *Result
+	steps       *int // of the submission that patterns may still take
 }
 
 // texts looks for literals in the value.
@@ -253,15 +255,10 @@ func (f *field) postings(x *index, values []string) {
 	}
 }
 
-// pattern runs a regular expression. After several that had to be cut off, a submission gets no more of them: one visitor
+// pattern runs a regular expression. Once those before took too long, a submission gets no more of them: one visitor
 // must not keep a processor busy for as long as there are patterns and fields.
 func (f *field) pattern(item uint32) {
-	re := f.patterns[item]
-	if f.result.CutOff >= maxCutOff && !re.Linear() {
-		f.result.CutOff++
-		return
-	}
-	matched, err := re.Match(f.value)
+	matched, err := f.patterns[item].MatchWithin(f.value, f.steps)
 	if errors.Is(err, phpregex.ErrLimit) {
 		f.result.CutOff++
 	}

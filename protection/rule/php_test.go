@@ -87,7 +87,8 @@ func (q *question) refused(id int64) bool {
 // matches are the ids of the rules that match; each has one item.
 func (q *question) matches() []int64 {
 	var ids []int64
-	for _, item := range q.matcher.match(q.Path, string(q.Value), &Result{}) {
+	steps := patternSteps
+	for _, item := range q.matcher.match(q.Path, string(q.Value), &Result{}, &steps) {
 		ids = append(ids, q.matcher.sources[q.matcher.itemSources[item]].id)
 	}
 	slices.Sort(ids)

@@ -448,7 +448,8 @@ func TestAgainstStages(t *testing.T) {
 		m := Compile(set, Database(round%2))
 		for range 20 {
 			path, value := pick("formData.textarea.a", "formData.input[url].a", "formData.input[email].a", "formData.x", "client.userAgent", "client.country", "client.ipAddress"), text(8)
-			got := m.match(path, value, &Result{})
+			steps := patternSteps
+			got := m.match(path, value, &Result{}, &steps)
 			f := &field{Matcher: m, path: path, value: value, lower: php.ToLower(value), result: &Result{}}
 			for item := range m.ratings {
 				word, agent := strings.HasPrefix(path, pathForm), strings.HasPrefix(path, pathUserAgent)
@@ -481,6 +482,29 @@ func TestHostilePatterns(t *testing.T) {
 	result := m.Check(phpValue(t, `{"formData":[{"name":"x","value":"`+strings.Repeat("a", 60)+`b","fieldPath":"textarea.x"}]}`))
 	if result.CutOff != 200 || result.Score != 1 {
 		t.Errorf("%d cut off, score %v", result.CutOff, result.Score)
+	}
+}
+
+// TestManySlowTexts has a pattern that stays just below its bound on each of very many texts, and one that is quick on all of them.
+func TestManySlowTexts(t *testing.T) {
+	r := protection.Rule{Type: protection.RuleWord, Active: true, Items: []protection.RuleItem{
+		{ID: 1, Type: protection.ItemRegex, Value: "/(a+)+(?=b)c/"}, {ID: 2, Type: protection.ItemRegex, Value: "/a(?=!$)/"}}}
+	m := Compile(&protection.RuleSet{Rules: []protection.Rule{r}}, SQLite)
+	form := func(texts int, text string) php.Value {
+		values := make([]string, texts)
+		for i := range values {
+			values[i] = text
+		}
+		return php.Map(php.Pair{Key: protection.GroupForm, Value: php.List(php.Map(php.Pair{Key: "name", Value: php.String("x")},
+			php.Pair{Key: "value", Value: php.Strings(values...)}, php.Pair{Key: "fieldPath", Value: php.String("textarea.x")}))})
+	}
+	const texts = 2000
+	result := m.Check(form(texts, strings.Repeat("a", 16)+"?"))
+	if tried := 2*texts - result.CutOff; tried > texts/10 {
+		t.Errorf("%d of %d slow matches were carried out, in one submission", tried, 2*texts)
+	}
+	if result = m.Check(form(texts, strings.Repeat("a", 3)+"!")); result.CutOff != 0 || result.Score != texts {
+		t.Errorf("of quick ones %d were cut off, and the score is %v", result.CutOff, result.Score)
 	}
 }
 
