@@ -173,26 +173,53 @@ func attrOf(e Entry) ops.Attr {
 	return a
 }
 
-// keep saves what o replaces. A hard link keeps the old file in its place until the new one is renamed over it, so that a
-// reader never misses it; what is deleted is moved by delete itself.
+// keep saves what o replaces, also what came there after the look that o was made of. A hard link keeps the old file in its
+// place until the new one is renamed over it, so that a reader never misses it; what is deleted is moved by delete itself.
 func (w *writer) keep(ctx context.Context, o Op, name string) error {
 	replaces := o.Kind == OpPut || o.Kind == OpLink || o.Kind == OpSymlink
-	if w.opts.Trash == "" || o.Old == nil || !replaces {
+	if w.opts.Trash == "" || !replaces {
 		return nil
+	}
+	old := o.Old
+	if old == nil {
+		var err error
+		if old, err = w.appeared(ctx, o, name); old == nil {
+			return err
+		}
 	}
 	kept, err := w.trashPath(ctx, o.Path())
 	if err != nil {
 		return err
 	}
-	if o.Old.IsLink() {
-		err = w.host.Symlink(ctx, o.Old.Target, kept)
+	if old.IsLink() {
+		err = w.host.Symlink(ctx, old.Target, kept)
 	} else if err = w.host.Link(ctx, name, kept); err != nil && !errors.Is(err, fs.ErrNotExist) && !gone(ctx, err) {
-		err = w.copy(ctx, name, kept, *o.Old) // no hard links here, or another file system
+		err = w.copy(ctx, name, kept, *old) // no hard links here, or another file system
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	if err == nil && o.Old == nil && w.opts.Appeared != nil {
+		w.opts.Appeared(o.Path())
+	}
 	return err
+}
+
+// appeared is the file or link that lies where o expects nothing; nil if nothing does, or what can't be replaced anyway.
+func (w *writer) appeared(ctx context.Context, o Op, name string) (*Entry, error) {
+	info, err := w.host.Lstat(ctx, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	e := Entry{Path: o.Path(), Mode: info.Mode, Size: info.Size, MTime: info.MTime.Unix(), UID: info.UID, GID: info.GID, Target: info.Target}
+	e.normalise()
+	if e.IsDir() || e.IsSpecial() {
+		return nil, nil
+	}
+	return &e, nil
 }
 
 // gone reports whether trying something else is pointless.

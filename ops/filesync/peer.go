@@ -60,6 +60,9 @@ type WriteOptions struct {
 	// Trash is an absolute path of a folder on the node, on the same file system, or "". Files and links that are replaced
 	// or deleted are kept there under their own path, attributes unchanged.
 	Trash string
+	// Appeared is told each path at which something was kept though Op.Old knows of nothing there, from any goroutine; nil:
+	// nobody wants to know.
+	Appeared func(path string)
 	// Concurrency is how many changes are in flight; 0: 64.
 	Concurrency int
 	// Done is called after each change, from any goroutine; nil: nobody wants to know.

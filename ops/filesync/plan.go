@@ -19,6 +19,9 @@ func Plan(f *Facts, o SyncOptions) (*ops.Plan, []ops.Event, error) {
 	if o.Run == "" {
 		o.Run = NewRun(time.Now())
 	}
+	for _, t := range f.Targets {
+		o.Run = laterRun(o.Run, t.Generations)
+	}
 	paths := o.syncPaths()
 	x, err := o.excludes(paths)
 	if err != nil {

@@ -111,8 +111,11 @@ func (r *syncRun) transfer(todo []Op) stepFunc {
 
 func (r *syncRun) send(ctx context.Context, report ops.Reporter, from, to Peer, todo []Op) error {
 	o := Options{
-		Bandwidth:    r.o.Bandwidth,
-		Trash:        trashPath(r.t.Node, r.o.Run, trashFiles),
+		Bandwidth: r.o.Bandwidth,
+		Trash:     trashPath(r.t.Node, r.o.Run, trashFiles),
+		Appeared: func(p string) {
+			report.Warnf("%s appeared there while the sync was going on; what it was goes to the trash (mosparoctl sync undo %s brings it back)", p, r.o.Run)
+		},
 		AllowOutside: r.o.AllowOutside,
 		Each:         r.each(report),
 		Progress:     func(done, total int64) { report.Progress(done, total, "bytes") },

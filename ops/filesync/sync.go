@@ -49,7 +49,22 @@ type SyncOptions struct {
 
 // NewRun makes a name for a run: its time in UTC, so that names sort by time, and something that no other run has.
 func NewRun(now time.Time) string {
-	return now.UTC().Format("20060102-150405.000") + "-" + strings.ToLower(rand.Text()[:4])
+	return now.UTC().Format(runTime) + "-" + strings.ToLower(rand.Text()[:4])
+}
+
+// runTime begins the name of a run.
+const runTime = "20060102-150405.000"
+
+// laterRun is run under a name that sorts after those of all generations. Operators' clocks differ, but the run that comes last
+// is the one to take back first, and the last one to be dropped.
+func laterRun(run string, generations []string) string {
+	for _, g := range generations {
+		at, err := time.Parse(runTime, g[:min(len(g), len(runTime))])
+		if g >= run && err == nil && len(run) >= len(runTime) {
+			run = at.Add(time.Millisecond).Format(runTime) + run[len(runTime):]
+		}
+	}
+	return run
 }
 
 // syncPaths lists what is synced in the order in which it is: mosparo's own, then the inventory's. The inventory may name

@@ -13,9 +13,10 @@ import (
 
 // Options tunes a Transfer. The zero value is right for most.
 type Options struct {
-	Bandwidth   int64  // bytes of content per second; 0: no limit
-	Concurrency int    // changes in flight; 0: 64
-	Trash       string // see WriteOptions.Trash
+	Bandwidth   int64             // bytes of content per second; 0: no limit
+	Concurrency int               // changes in flight; 0: 64
+	Trash       string            // see WriteOptions.Trash
+	Appeared    func(path string) // see WriteOptions.Appeared
 	// Progress is told the bytes of content sent so far and in total, from any goroutine; nil: nobody wants to know.
 	Progress func(done, total int64)
 	// LinkFrom is a folder on the target, such as the previous release. A file that has the same content (by hash, which ops
@@ -72,7 +73,7 @@ func Transfer(ctx context.Context, src Peer, srcRoot string, dst Peer, dstRoot s
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	changes := t.changes(ctx, src.Read(ctx, srcRoot, puts))
-	err := dst.Write(ctx, dstRoot, changes, WriteOptions{Trash: o.Trash, Concurrency: o.Concurrency, Done: t.count})
+	err := dst.Write(ctx, dstRoot, changes, WriteOptions{Trash: o.Trash, Appeared: o.Appeared, Concurrency: o.Concurrency, Done: t.count})
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.stats, err

@@ -62,6 +62,7 @@ func GatherUndo(ctx context.Context, o SyncOptions, run string) (*UndoFacts, err
 		}
 		g.Go(func() error {
 			t, err := o.readUndo(gctx, o.Deployment.Node(s.Node), f.Run)
+			t.Generations = s.Generations
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -135,6 +136,9 @@ func PlanUndo(f *UndoFacts, o SyncOptions) (*ops.Plan, []ops.Event, error) {
 	if o.Run == "" {
 		o.Run = NewRun(time.Now())
 	}
+	for _, t := range f.Targets {
+		o.Run = laterRun(o.Run, t.Generations)
+	}
 	if !strings.HasSuffix(o.Run, undoSuffix) {
 		o.Run += undoSuffix
 	}
@@ -194,6 +198,12 @@ func (p *planner) restored(t UndoTarget) (*Manifest, error) {
 		case there && now.IsFile() && e.IsFile() && !foreign(now, made): // got new attributes only
 			now.Mode, now.MTime, now.UID, now.GID = e.Mode, e.MTime, e.UID, e.GID
 			want[e.Path] = now
+		}
+	}
+	for e := range t.Kept.All() {
+		_, known := t.Old.Get(e.Path)
+		if _, replaced := t.New.Get(e.Path); replaced && !known && !e.IsDir() {
+			want[e.Path] = e // it appeared while the run was going on
 		}
 	}
 	for _, name := range slices.Collect(maps.Keys(want)) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -186,5 +187,65 @@ func TestSyncHostileRecords(t *testing.T) {
 	must(t, err)
 	if len(f.Targets) != 0 || f.Failures() == nil || !strings.Contains(f.Failures().Error(), "missing or damaged") {
 		t.Errorf("%d targets, %v", len(f.Targets), f.Failures())
+	}
+}
+
+// What somebody puts on a node between the look and the write is told, kept and brought back by undo.
+func TestSyncKeepsWhatAppeared(t *testing.T) {
+	c := newCluster(t, "app1")
+	c.mustSync()
+	c.write("admin", "var/data/new", "from the admin node")
+	c.write("admin", "var/data/other", "from the admin node")
+	p, _, err := c.plan()
+	must(t, err)
+	c.write("app1", "var/data/new", "made there meanwhile")
+	must(t, os.Symlink("elsewhere", c.path("app1", "var/data/other")))
+	var warnings []string
+	_, err = filesync.Apply(t.Context(), p, ops.ApplyOptions{Sink: ops.SinkFunc(func(e ops.Event) {
+		if e.Kind == ops.Warning {
+			warnings = append(warnings, e.Message)
+		}
+	})})
+	must(t, err)
+	slices.Sort(warnings)
+	if len(warnings) != 2 || !strings.Contains(warnings[0], "var/data/new appeared") || !strings.Contains(warnings[1], "var/data/other appeared") {
+		t.Errorf("warnings = %q", warnings)
+	}
+	c.want("app1", with(synced(), "var/data/new", "from the admin node", "var/data/other", "from the admin node"))
+	f, err := filesync.GatherUndo(t.Context(), c.opts, "")
+	must(t, err)
+	p, _, err = filesync.PlanUndo(f, c.opts)
+	must(t, err)
+	_, err = filesync.Apply(t.Context(), p, ops.ApplyOptions{})
+	must(t, err)
+	c.want("app1", with(synced(), "var/data/new", "made there meanwhile", "var/data/other", "-> elsewhere"))
+}
+
+// The run that came last is the last one, though its operator's clock is years behind.
+func TestSyncUndoWithClocksThatDiffer(t *testing.T) {
+	c := newCluster(t, "app1")
+	c.opts.Deployment.Sync.Trash = 1
+	for i, at := range []time.Time{time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC), time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)} {
+		c.write("admin", "var/data/n", strings.Repeat("x", i+1))
+		f, err := filesync.Gather(t.Context(), c.opts)
+		must(t, err)
+		o := c.opts
+		o.Run = filesync.NewRun(at)
+		p, _, err := filesync.Plan(f, o)
+		must(t, err)
+		_, err = filesync.Apply(t.Context(), p, ops.ApplyOptions{})
+		must(t, err)
+	}
+	f, err := filesync.GatherUndo(t.Context(), c.opts, "")
+	must(t, err)
+	o := c.opts
+	o.Run = filesync.NewRun(time.Date(2019, 1, 1, 0, 0, 0, 0, time.UTC))
+	p, _, err := filesync.PlanUndo(f, o)
+	must(t, err)
+	_, err = filesync.Apply(t.Context(), p, ops.ApplyOptions{})
+	must(t, err)
+	c.want("app1", with(synced(), "var/data/n", "x"))
+	if g := filesync.ReadStatus(t.Context(), c.opts)[1].Generations; len(g) != 1 || !strings.HasSuffix(g[0], "-undo") || g[0] < "20261123-1200" {
+		t.Errorf("generations = %v", g)
 	}
 }

@@ -10,7 +10,9 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -119,7 +121,7 @@ func (brokenReader) Read([]byte) (int, error) { return 0, errors.New("broken") }
 func testWriteTrash(t *testing.T, p filesync.Peer) {
 	dir, base := t.TempDir(), t.TempDir()
 	trash := filepath.Join(base, "trash/run1")
-	before := Tree{"d/f": "old", "d/l": "-> f", "gone": "bye", "gonelink": "-> x", "attr": "same"}
+	before := Tree{"d/f": "old", "d/l": "-> f", "gone": "bye", "gonelink": "-> x", "attr": "same", "late": "not expected"}
 	before.Make(t, dir)
 	m, err := p.Scan(t.Context(), dir, filesync.ScanOptions{})
 	must(t, err)
@@ -132,16 +134,25 @@ func testWriteTrash(t *testing.T, p filesync.Peer) {
 		e, _ := m.Get(name)
 		return filesync.Change{Op: filesync.Op{Kind: filesync.OpDelete, Entry: e, Old: &e}}
 	}
+	var mu sync.Mutex
+	var appeared []string
 	must(t, p.Write(t.Context(), dir, stream(
-		replacing(put("d/f", "new")), put("fresh", "1"),
+		replacing(put("d/f", "new")), put("fresh", "1"), put("late", "ours"),
 		replacing(other(filesync.OpSymlink, filesync.Entry{Path: "d/l", Mode: fs.ModeSymlink, Target: "g"})),
 		replacing(other(filesync.OpSetAttr, filesync.Entry{Path: "attr", Mode: 0o600, MTime: then.Unix()})),
 		deleting("gone"), deleting("gonelink"),
-	), filesync.WriteOptions{Trash: trash}))
-	if d := cmp.Diff(Tree{"d/f": "new", "fresh": "1", "d/l": "-> g", "attr": "same"}, Snapshot(t, dir)); d != "" {
+	), filesync.WriteOptions{Trash: trash, Appeared: func(path string) {
+		mu.Lock()
+		defer mu.Unlock()
+		appeared = append(appeared, path)
+	}}))
+	if !slices.Equal(appeared, []string{"late"}) {
+		t.Errorf("told of %q", appeared)
+	}
+	if d := cmp.Diff(Tree{"d/f": "new", "fresh": "1", "late": "ours", "d/l": "-> g", "attr": "same"}, Snapshot(t, dir)); d != "" {
 		t.Errorf("tree (-want +got):\n%s", d)
 	}
-	if d := cmp.Diff(Tree{"d/f": "old", "d/l": "-> f", "gone": "bye", "gonelink": "-> x"}, Snapshot(t, trash)); d != "" {
+	if d := cmp.Diff(Tree{"d/f": "old", "d/l": "-> f", "gone": "bye", "gonelink": "-> x", "late": "not expected"}, Snapshot(t, trash)); d != "" {
 		t.Errorf("trash (-want +got):\n%s", d)
 	}
 	if st, err := os.Stat(filepath.Join(trash, "d/f")); err != nil || st.ModTime().Unix() != then.Unix() {
