@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -120,6 +122,27 @@ func (a *app) interrupt(cancel context.CancelFunc) {
 		if a.printer != nil {
 			a.printer.Emit(ops.Event{Kind: ops.Warning, Message: "interrupted: what runs is ended or taken back; once more stops at once"})
 		}
+	}
+}
+
+// endAtHangup makes a lost terminal an interrupt, until release is called: for what runs gracefully and has no end of its own. nohup
+// is respected.
+func (a *app) endAtHangup() (release func()) {
+	if signal.Ignored(syscall.SIGHUP) {
+		return func() {}
+	}
+	hangups, done := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(hangups, syscall.SIGHUP)
+	go func() {
+		select {
+		case <-hangups:
+			a.interrupt(func() {})
+		case <-done:
+		}
+	}()
+	return func() {
+		signal.Stop(hangups)
+		close(done)
 	}
 }
 

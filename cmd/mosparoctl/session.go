@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"os/user"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/term"
@@ -128,8 +130,10 @@ func (s *session) stateDir() (string, error) {
 }
 
 // locked runs f while this operator holds the deployment's lock on the admin node. Losing the lock stops what f does as an
-// interrupt would: what runs may end, since a migration cut in the middle is worse than one that ends without the lock.
+// interrupt would: what runs may end, since a migration cut in the middle is worse than one that ends without the lock. Losing the
+// terminal stops nothing.
 func (s *session) locked(ctx context.Context, op string, f func(context.Context) error) error {
+	defer outliveTerminal()()
 	admin := s.deployment.Admin()
 	if admin == nil {
 		return f(ctx)
@@ -157,6 +161,14 @@ func (s *session) locked(ctx context.Context, op string, f func(context.Context)
 	end, cancelEnd := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
 	defer cancelEnd()
 	return errors.Join(err, l.Release(end))
+}
+
+// outliveTerminal keeps the program alive, until release is called, where its terminal is lost or what reads its output has ended: who
+// changes nodes must not die between two of them for want of a reader. As on the full screen, the operation goes on to its end.
+func outliveTerminal() (release func()) {
+	ignored := make(chan os.Signal, 1)
+	signal.Notify(ignored, syscall.SIGHUP, syscall.SIGPIPE)
+	return func() { signal.Stop(ignored) }
 }
 
 // stopAlso makes lost a reason to stop until release is called.

@@ -121,6 +121,7 @@ func runSync(ctx context.Context, a *app, o syncOptions) error {
 	defer func() { _ = so.Peers.Close() }()
 	switch {
 	case o.watch:
+		defer a.endAtHangup()()
 		return a.gracefully(func() error {
 			return filesync.Watch(ctx, so, filesync.WatchOptions{Interval: o.interval, Sink: a.printer, Stop: a.stop,
 				Locked: func(ctx context.Context, pass func(context.Context) error) error { return s.locked(ctx, "sync", pass) }})
