@@ -193,7 +193,7 @@ func sizes() map[string]map[string]int64 {
 	for size, numbers := range map[string][]int64{
 		"small":     {12, 16, 16, 20, 16, 16, 8, 2, 250, 430, 32, 16, 2, 16, 16, 8, 2, 16, -1, 2, 8, 9, 1, 55, 10},
 		"medium":    {16, 22, 20, 24, 20, 20, 11, 3, 300, 500, 40, 20, 3, 20, 20, 12, 3, 20, -1, 2, 10, 10, 5, 70, 15},
-		"large":     {24, 32, 26, 30, 26, 26, 16, 4, 300, 570, 44, 22, 4, 24, 22, 16, 4, 24, -2, 4, 11, 15, 10, 75, 15},
+		"large":     {24, 32, 26, 30, 26, 26, 16, 4, 300, 570, 44, 22, 4, 24, 22, 16, 4, 22, -2, 4, 11, 15, 10, 75, 15},
 		"invisible": {16, 22, 23: 0, 24: 0},
 	} {
 		out[size] = map[string]int64{}
@@ -243,17 +243,16 @@ func (d *Design) css() map[string]string {
 			out[name] = "unset"
 		}
 	}
-	if d.mode == ModeAdvanced {
-		for name, key := range map[string]string{"border-radius": "boxRadius", "border-width": "boxBorderWidth", "circle-radius": "checkboxRadius", "circle-border-width": "checkboxBorderWidth"} {
-			v, _ := d.values.Get(key)
-			out[name] = php.FormatInt(v.Intval()) + "px"
-		}
-		for name, key := range map[string]string{"font-size": "fontSize", "line-height": "lineHeight"} {
-			v, _ := d.values.Get(key)
-			number, _ := v.Get("value").Text()
-			unit, _ := v.Get("unit").Text()
-			out[name] = safeValue(number + unit)
-		}
+	// The circle's measures of a size never take effect in mosparo, whose table of sizes comes second.
+	for name, key := range map[string]string{"border-radius": "boxRadius", "border-width": "boxBorderWidth", "circle-radius": "checkboxRadius", "circle-border-width": "checkboxBorderWidth"} {
+		v, _ := d.values.Get(key)
+		out[name] = php.FormatInt(v.Intval()) + "px"
+	}
+	for name, key := range map[string]string{"font-size": "fontSize", "line-height": "lineHeight"} {
+		v, _ := d.values.Get(key)
+		number, _ := v.Get("value").Text()
+		unit, _ := v.Get("unit").Text()
+		out[name] = safeValue(number + unit)
 	}
 	for name, key := range colours {
 		out[name] = safeValue(d.text(key))

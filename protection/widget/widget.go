@@ -91,9 +91,9 @@ func (d *Design) Style(base, uuid, logoURL string) string {
 			return "none"
 		}
 		if _, fragment, ok := strings.Cut(strings.Trim(url[len("url("):len(url)-1], `"'`), "#"); ok {
-			return `url("` + logoURL + "?" + fragment + `")`
+			return "url(" + logoURL + "?" + fragment + ")"
 		}
-		return `url("` + logoURL + `")`
+		return "url(" + logoURL + ")"
 	})
 }
 

@@ -64,7 +64,7 @@ func TestStyle(t *testing.T) {
 		}
 	}
 	for _, part := range []string{
-		".mosparo__" + uuid, "solid rgb(32, 107, 196)", "border-radius: 11px", `url("/resources/logo.svg")`, `url("/resources/logo.svg?fc=1&pcs=d")`, "mosparo__ping-animation 0.6s",
+		".mosparo__" + uuid, "solid rgb(32, 107, 196)", "border-radius: 11px", "url(/resources/logo.svg)", "url(/resources/logo.svg?fc=1&pcs=d)", "mosparo__ping-animation 0.6s",
 	} {
 		if !strings.Contains(plain, part) {
 			t.Errorf("%q is missing", part)
@@ -107,6 +107,21 @@ func TestStyleOfOtherBase(t *testing.T) {
 	}
 	if got := widget.NewDesign(nil).Style("a{b:var(--x", "u", ""); got != "a{b:var(--x" {
 		t.Errorf("broken input: %s", got)
+	}
+}
+
+// Sizes set all measures but those of the circle's border, which mosparo takes from the advanced mode.
+func TestStyleOfSizes(t *testing.T) {
+	const base = "a{width:var(--mosparo-circle-size,40px);border:var(--mosparo-circle-border-width,3px);border-radius:var(--mosparo-circle-radius,20px);" +
+		"height:var(--mosparo-icon-size,20px);margin:var(--mosparo-border-width,3px);font-size:var(--mosparo-font-size,16px)}"
+	for size, want := range map[string]string{
+		"small":  "a{width:32px;border:3px;border-radius:20px;height:16px;margin:2px;font-size:12px}",
+		"medium": "a{width:40px;border:3px;border-radius:20px;height:20px;margin:3px;font-size:16px}",
+		"large":  "a{width:44px;border:3px;border-radius:20px;height:22px;margin:4px;font-size:24px}",
+	} {
+		if got := widget.NewDesign(settings("boxSize", size)).Style(base, "u", ""); got != want {
+			t.Errorf("%s: %s", size, got)
+		}
 	}
 }
 
