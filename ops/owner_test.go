@@ -3,6 +3,7 @@ package ops_test
 import (
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/mosparoctl/mosparoctl/ops"
@@ -22,5 +23,26 @@ func TestLookupOwner(t *testing.T) {
 	}
 	if _, err := ops.LookupOwner(t.Context(), h, "root", "no-such-group"); err == nil {
 		t.Error("a group that is not there was found")
+	}
+}
+
+func TestLoginAs(t *testing.T) {
+	l, err := ops.LookupLogin(t.Context(), local.New("here"))
+	if err != nil || l.Root != (os.Getuid() == 0) || l.User == "" {
+		t.Errorf("we are %+v, %v", l, err)
+	}
+	for _, tt := range []struct {
+		login ops.Login
+		user  string
+		want  string
+	}{
+		{ops.Login{User: "root", Root: true}, "www-data", "runuser -u www-data -- php x"},
+		{ops.Login{User: "deploy"}, "www-data", "sudo -n -u www-data -- php x"},
+		{ops.Login{User: "www-data"}, "www-data", "php x"},
+		{ops.Login{User: "root", Root: true}, "", "php x"},
+	} {
+		if got := strings.Join(tt.login.As(tt.user, []string{"php", "x"}), " "); got != tt.want {
+			t.Errorf("%+v as %q: %s, want %s", tt.login, tt.user, got, tt.want)
+		}
 	}
 }

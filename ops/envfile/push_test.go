@@ -241,23 +241,37 @@ func TestPushThatFailedToReloadConverges(t *testing.T) {
 }
 
 func TestPushClearsCacheForDatabaseTLS(t *testing.T) {
-	c := newCluster(t)
-	c.nodes[0].Env = map[string]string{"DATABASE_MYSQL_SSL": "1", "DATABASE_MYSQL_SSL_CA": "/etc/ca.pem"}
-	c.nodes[0].Owner.User, c.nodes[0].SSH.Become = "www-data", true
-	c.hosts["web1"].answers["id -u"] = "33 33\n"
-	c.write(c.nodes[1], c.nodes[1].SharedPath(ConfigPath), installed("1.5.4"), 0o640)
-	p := c.mustPlan(PushOptions{})
-	var got []string
-	for _, s := range p.Plan.Waves[0].Steps {
-		got = append(got, s.Title+": "+s.Changes[0].Path)
-	}
-	want := []string{
-		"create " + c.nodes[0].SharedPath(LocalPath) + ": " + c.nodes[0].SharedPath(LocalPath),
-		"clear mosparo's cache: sudo -n -u www-data -- php " + c.nodes[0].InstallPath() + "/bin/console cache:clear --no-interaction",
-		"reload PHP-FPM: systemctl reload php8.2-fpm",
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
+	for name, tc := range map[string]struct {
+		login string // what id says
+		as    string // how the console becomes who runs PHP
+	}{
+		"as another user":  {"1000\ndeploy\n", "sudo -n -u www-data -- "},
+		"as root":          {"0\nroot\n", "runuser -u www-data -- "}, // who must not run what www-data can write
+		"as who runs PHP":  {"33\nwww-data\n", ""},
+		"became root":      {"0\nroot\n", "runuser -u www-data -- "},
+		"became the owner": {"33\nwww-data\n", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t)
+			c.nodes[0].Env = map[string]string{"DATABASE_MYSQL_SSL": "1", "DATABASE_MYSQL_SSL_CA": "/etc/ca.pem"}
+			c.nodes[0].Owner.User, c.nodes[0].SSH.Become = "www-data", strings.HasPrefix(name, "became")
+			c.hosts["web1"].answers["getent"] = "33 33\n"
+			c.hosts["web1"].answers["id -un"] = tc.login
+			c.write(c.nodes[1], c.nodes[1].SharedPath(ConfigPath), installed("1.5.4"), 0o640)
+			p := c.mustPlan(PushOptions{})
+			var got []string
+			for _, s := range p.Plan.Waves[0].Steps {
+				got = append(got, s.Title+": "+s.Changes[0].Path)
+			}
+			want := []string{
+				"create " + c.nodes[0].SharedPath(LocalPath) + ": " + c.nodes[0].SharedPath(LocalPath),
+				"clear mosparo's cache: " + tc.as + "php " + c.nodes[0].InstallPath() + "/bin/console cache:clear --no-interaction",
+				"reload PHP-FPM: systemctl reload php8.2-fpm",
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
 	}
 }
 

@@ -2,6 +2,7 @@ package envfile
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -99,7 +100,7 @@ func (p *pusher) effective(t Target, pending string) ([]ops.Step, error) {
 	name := t.Node.Name
 	var commands []ops.Step
 	if pending == pendingCache {
-		commands = append(commands, p.command(t, "cache", "clear mosparo's cache", consoleArgv(t.Node, "cache:clear", "--no-interaction"), len(t.Node.PHP.Reload) == 0))
+		commands = append(commands, p.command(t, "cache", "clear mosparo's cache", consoleArgv(t, "cache:clear", "--no-interaction"), len(t.Node.PHP.Reload) == 0))
 	}
 	if len(t.Node.PHP.Reload) == 0 {
 		p.push.Plan.Facts = append(p.push.Plan.Facts, ops.Fact{Node: name, Path: "opcache", Value: t.State.OPcache.String()})
@@ -117,21 +118,17 @@ func (p *pusher) effective(t Target, pending string) ([]ops.Step, error) {
 	return append(commands, p.command(t, "reload", "reload PHP-FPM", t.Node.PHP.Reload, true)), nil
 }
 
-// consoleArgv runs mosparo's console as the user that PHP runs as.
-func consoleArgv(n *inventory.Node, args ...string) []string {
-	argv := append([]string{}, n.PHP.Command...)
+// consoleUser is who runs mosparo's console on n; "" is whoever we are there.
+func consoleUser(n *inventory.Node) string { return cmp.Or(n.PHP.User, n.Owner.User) }
+
+// consoleArgv runs mosparo's console.
+func consoleArgv(t Target, args ...string) []string {
+	argv := append([]string{}, t.Node.PHP.Command...)
 	if len(argv) == 0 {
 		argv = []string{"php"}
 	}
-	argv = append(append(argv, path.Join(n.InstallPath(), "bin/console")), args...)
-	user := n.PHP.User
-	if user == "" {
-		user = n.Owner.User
-	}
-	if user == "" || !n.SSH.Become {
-		return argv
-	}
-	return append([]string{"sudo", "-n", "-u", user, "--"}, argv...)
+	argv = append(append(argv, path.Join(t.Node.InstallPath(), "bin/console")), args...)
+	return t.State.Login.As(consoleUser(t.Node), argv)
 }
 
 // command makes the step that runs argv; the last one takes the pending mark away.

@@ -40,6 +40,7 @@ type NodeState struct {
 	Shadow  map[string]File // by name: files that come before .env.local on this node
 	Code    string          // mosparo's version in the code, "" if unknown
 	OPcache OPcache         // read only where the inventory gives no reload command
+	Login   ops.Login       // who we are there; read only where the inventory says who runs PHP
 	NewFile *ops.Owner      // owner of a new file, nil: as the folder
 	Pending string          // what a push that failed left to be done: "", pendingReload or pendingCache
 }
@@ -124,6 +125,11 @@ func Read(ctx context.Context, h ops.Host, n *inventory.Node) (*NodeState, error
 	s.Code = codeVersion(kernel.Content)
 	if len(n.PHP.Reload) == 0 {
 		if s.OPcache, err = readOPcache(ctx, h, n); err != nil {
+			return fail(err)
+		}
+	}
+	if consoleUser(n) != "" {
+		if s.Login, err = ops.LookupLogin(ctx, h); err != nil {
 			return fail(err)
 		}
 	}

@@ -63,18 +63,8 @@ func (b *builder) console(ctx context.Context, host ops.Host, n *NodeFacts, repo
 		php = []string{"php"}
 	}
 	argv := slices.Concat(php, []string{"bin/console"}, args)
-	return run(ctx, host, ops.Command{Argv: asUser(n, cmp.Or(n.Node.PHP.User, n.Node.Owner.User), argv), Dir: b.at(n, "")}, report)
-}
-
-// asUser makes argv run as user.
-func asUser(n *NodeFacts, user string, argv []string) []string {
-	switch {
-	case user == "" || user == n.User:
-		return argv
-	case n.Root:
-		return append([]string{"runuser", "-u", user, "--"}, argv...)
-	}
-	return append([]string{"sudo", "-n", "-u", user, "--"}, argv...)
+	login := ops.Login{User: n.User, Root: n.Root}
+	return run(ctx, host, ops.Command{Argv: login.As(cmp.Or(n.Node.PHP.User, n.Node.Owner.User), argv), Dir: b.at(n, "")}, report)
 }
 
 // reload makes PHP-FPM forget the code and the configuration it has compiled.
