@@ -2,6 +2,7 @@ package demo
 
 import (
 	"context"
+	"flag"
 	"net/http/httptest"
 	"path/filepath"
 	"testing"
@@ -16,12 +17,15 @@ import (
 	"github.com/mosparoctl/mosparoctl/protection/store"
 )
 
+// release is the folder of a mosparo release with built assets, whose widget is then the one in the browser.
+var release = flag.String("release", "", "folder of a mosparo release whose widget to test instead of ours")
+
 // start runs core and website as serve --demo does, and returns the website's URL.
 func start(t *testing.T, minimum int64) (site string, p *protection.Project, s *core.Server) {
 	t.Helper()
 	key, _ := crypt.GenerateKey()
 	s, err := core.Open(t.Context(), core.Options{Listen: "127.0.0.1:0", Store: store.Options{Path: filepath.Join(t.TempDir(), "demo.sqlite"), Key: key},
-		Cache: cache.Options{Adapter: "memory"}, Settings: core.Settings{Cleanup: cleanup.Defaults()}})
+		Cache: cache.Options{Adapter: "memory"}, Settings: core.Settings{Cleanup: cleanup.Defaults(), AppDir: *release}})
 	if err != nil {
 		t.Fatal(err)
 	}
