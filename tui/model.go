@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -177,7 +178,7 @@ func (m *Model) onReading(msg tea.Msg) tea.Cmd {
 		}
 	case cronMsg:
 		if m.st.schedule.end(m.now, msg.err); msg.err == nil {
-			m.st.cron, m.st.present = msg.overview, msg.present
+			m.st.cron, m.st.present, m.st.unread = msg.overview, msg.present, msg.unread
 		}
 	case logsMsg:
 		if n := m.st.node(msg.name); n != nil {
@@ -212,6 +213,9 @@ func (m *Model) onNode(msg nodeMsg) {
 	switch {
 	case msg.err == nil:
 		n.reading = msg.reading
+		if msg.reading.Cron != nil && slices.Contains(m.st.unread, msg.name) {
+			m.st.schedule.asked = time.Time{} // it lacked this node
+		}
 		if failedBefore {
 			m.record(ops.Event{Kind: ops.Output, Op: "poll", Node: msg.name, Message: "answers again"})
 		}

@@ -255,6 +255,8 @@ func (m *Model) nodeCron(n *nodeState, w int) []line {
 	switch {
 	case len(want) == 0:
 		out = append(out, text(dim, "  no jobs run here"))
+	case slices.Contains(m.st.unread, n.node.Name):
+		out = append(out, text(unsure, "  ? the crontab can't be read"))
 	case len(have) == 0:
 		out = append(out, text(caution, "  ! not written into the crontab yet: "+screenKey(screenCron)+" plans it"))
 	case len(have) < len(want):

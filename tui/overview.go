@@ -215,7 +215,7 @@ func (m *Model) comingUp(w int) []line {
 	if o := m.st.cron; o == nil {
 		l = append(l, span{dim, "…"})
 	} else {
-		s, words := cronState(o, m.st.present)
+		s, words := m.cronState(o)
 		if s != good {
 			l = append(l, span{s, words}, span{dim, ": " + screenKey(screenCron) + " shows it   "})
 		}
@@ -250,7 +250,9 @@ func (m *Model) comingUp(w int) []line {
 	case m.op != nil && m.op.phase == running:
 		l = append(l, span{accent, fmt.Sprintf("▶ %s, %d of %d steps, by you", m.op.proposal.Title, m.op.done(), m.op.total)})
 	case m.st.locked:
-		l = append(l, span{caution, "locked: " + m.st.lock.Holder()})
+		l = append(l, span{caution, "locked: " + m.st.lock.Holder()}, span{dim, m.aged(&m.st.locks)})
+	case m.st.locks.got.IsZero() && m.st.locks.err != nil:
+		l = append(l, span{unsure, "? the lock can't be read"})
 	case m.st.locks.got.IsZero():
 		l = append(l, span{dim, "…"})
 	default:

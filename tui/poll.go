@@ -3,6 +3,7 @@ package tui
 import (
 	"context"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,6 +41,7 @@ type (
 	cronMsg struct {
 		overview *cron.Overview
 		present  cron.Proof
+		unread   []string
 		err      error
 	}
 	metricsMsg struct {
@@ -215,8 +217,19 @@ func (m *Model) layCron() tea.Cmd {
 		if changes(o) {
 			present = cron.Prove(o.InForce, d.Cron.Distance, now, cron.ProofDays)
 		}
-		return cronMsg{o, present, nil}
+		return cronMsg{o, present, unread(o, states), nil}
 	}
+}
+
+// unread are the nodes of which it is not known what their crontabs start.
+func unread(o *cron.Overview, states map[string]*cron.NodeState) []string {
+	var out []string
+	for _, s := range o.Schedules { // by node
+		if states[s.Node] == nil && !slices.Contains(out, s.Node) {
+			out = append(out, s.Node)
+		}
+	}
+	return out
 }
 
 // refresh makes everything due now.

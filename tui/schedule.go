@@ -30,13 +30,17 @@ const dayAhead = 24 * time.Hour
 // changes reports whether writing the crontabs would change when something starts.
 func changes(o *cron.Overview) bool { return len(o.Moved) > 0 || len(o.InForce) < len(o.Schedules) }
 
-// cronState is how the crontabs are, in a few words.
-func cronState(o *cron.Overview, present cron.Proof) (style, string) {
+// cronState is how the crontabs are, in a few words. Of those that could not be read nothing is said.
+func (m *Model) cronState(o *cron.Overview) (style, string) {
 	switch {
-	case !o.Proof.OK() || !present.OK():
+	case !o.Proof.OK() || !m.st.present.OK():
 		return bad, "✗ starts collide"
 	case len(o.Schedules) == 0:
 		return good, "✓ no jobs"
+	case len(m.st.unread) == 1:
+		return unsure, "? the crontab of " + m.st.unread[0] + " can't be read"
+	case len(m.st.unread) > 1:
+		return unsure, fmt.Sprintf("? the crontabs of %d nodes can't be read", len(m.st.unread))
 	case len(o.InForce) == 0:
 		return caution, "! no crontab is written yet"
 	case changes(o):
@@ -62,7 +66,7 @@ func cronBody(m *Model, w int) []line {
 	}
 	planned := m.dayOf(o.Schedules, o)
 	next := planned
-	st, words := cronState(o, m.st.present)
+	st, words := m.cronState(o)
 	out := []line{{{strong, " Next 24 hours  "}, {st, words}}}
 	switch {
 	case !changes(o):
@@ -72,7 +76,7 @@ func cronBody(m *Model, w int) []line {
 			next = m.dayOf(o.InForce, o)
 			out = append(append(out, nil, section("Now", "as the crontabs have it")), m.cronDay(next, m.st.present, w)...)
 		}
-		out = append(append(out, nil, section("Planned", preview(o))), m.cronDay(planned, o.Proof, w)...)
+		out = append(append(out, nil, section("Planned", m.previewOfCron(o))), m.cronDay(planned, o.Proof, w)...)
 	}
 	for _, s := range o.Moved {
 		out = append(out, line{{accent, " ~ "}, {plain, s.Job + " on " + s.Node + " moves from " + m.startOf(o.InForce, s) + " to " + m.startOf(o.Schedules, s)}})
@@ -86,14 +90,26 @@ func cronBody(m *Model, w int) []line {
 	return append(append(out, nil), m.cronStarts(next, len(o.InForce) == 0)...)
 }
 
-// preview says what writing the crontabs would do.
-func preview(o *cron.Overview) string {
+// previewOfCron says what writing the crontabs would do, as far as they could be read.
+func (m *Model) previewOfCron(o *cron.Overview) string {
 	var parts []string
-	if n := len(o.Schedules) - len(o.InForce); n > 0 {
+	known := 0
+	for _, s := range o.Schedules {
+		if !slices.Contains(m.st.unread, s.Node) {
+			known++
+		}
+	}
+	if known == 0 {
+		return "what the crontabs have is not known"
+	}
+	if n := known - len(o.InForce); n > 0 {
 		parts = append(parts, plural(n, "job")+" to write")
 	}
 	if n := len(o.Moved); n > 0 {
 		parts = append(parts, fmt.Sprintf("%d to move", n))
+	}
+	if len(parts) == 0 {
+		parts = append(parts, "nothing to write on the others")
 	}
 	return strings.Join(parts, ", ") + "; ⏎ shows the crontabs"
 }

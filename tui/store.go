@@ -62,6 +62,7 @@ type store struct {
 	schedule source
 	cron     *cron.Overview
 	present  cron.Proof // of what the crontabs start now
+	unread   []string   // nodes whose crontabs could not be read for it
 	drift    source
 	drifted  Drift
 	readings int      // of cores, so far
