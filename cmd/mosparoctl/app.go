@@ -102,7 +102,7 @@ func (a *app) end(err error) int {
 	if a.log != nil {
 		_ = a.log.Close()
 	}
-	if err == nil && a.status != nil {
+	if err == nil && status == 0 && a.status != nil {
 		return *a.status
 	}
 	return status

@@ -57,7 +57,7 @@ With --format nagios the output is one line and the exit status that of a monito
 func (o *checkOptions) addFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringSliceVar(&o.only, "only", nil, "ask these checks only: `names` or patterns, as in cache-*")
-	f.StringSliceVar(&o.family, "family", nil, "ask these `families` only: node, clock, files, php, http, cache, database, balancer")
+	f.StringSliceVar(&o.family, "family", nil, "ask these `families` only: "+strings.Join(familyNames(), ", "))
 	f.StringVar(&o.format, "format", o.format, "layout of the text: table, nagios or prometheus")
 	f.BoolVar(&o.strict, "strict", false, "end with status 7 for warnings and for what is unknown too")
 	f.BoolVarP(&o.watch, "watch", "w", false, "go on, printing what changes, until interrupted")

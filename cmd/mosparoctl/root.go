@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/mosparoctl/mosparoctl/cmd/internal/output"
 	"github.com/mosparoctl/mosparoctl/inventory"
 	"github.com/mosparoctl/mosparoctl/ops"
 )
@@ -65,10 +66,19 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && a.printer == nil {
-		// The command line was wrong, so no command has started its output.
+		// The command line was wrong, so no command has started its output, and the flags behind the mistake were not read.
+		if wantsJSON(args) {
+			a.flags.output = string(output.JSON)
+		}
 		a.start(strings.TrimPrefix(cmd.CommandPath(), root.Name()+" "))
 	}
 	return a.end(asUserError(cmd, err))
+}
+
+// wantsJSON looks for --output json in a command line that could not be read.
+func wantsJSON(args []string) bool {
+	line := strings.ReplaceAll(" "+strings.Join(args, " ")+" ", "=", " ")
+	return strings.Contains(line, " --output json ") || strings.Contains(line, " -o json ") || strings.Contains(line, " -ojson ")
 }
 
 func newRoot(a *app) *cobra.Command {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/mosparoctl/mosparoctl/ops"
@@ -37,9 +38,10 @@ type Options struct {
 
 // Printer prints results and events. It is an ops.Sink; safe for concurrent use.
 type Printer struct {
-	o  Options
-	mu sync.Mutex
-	op string
+	o           Options
+	mu          sync.Mutex
+	op          string
+	stdout, log *stream // Stdout and Log of o; log is nil where there is none
 	progress
 }
 
@@ -48,7 +50,35 @@ func New(o Options) *Printer {
 	if o.Redactor == nil {
 		o.Redactor = &ops.Redactor{}
 	}
-	return &Printer{o: o, progress: progress{nodes: map[string]ops.Event{}}}
+	p := &Printer{o: o, stdout: &stream{w: o.Stdout}, progress: progress{nodes: map[string]ops.Event{}}}
+	p.o.Stdout = p.stdout
+	if o.Log != nil {
+		p.log = &stream{w: o.Log}
+		p.o.Log = p.log
+	}
+	return p
+}
+
+// stream remembers the first error of writing to w.
+type stream struct {
+	w   io.Writer
+	err error
+}
+
+func (s *stream) Write(b []byte) (int, error) {
+	n, err := s.w.Write(b)
+	if s.err == nil {
+		s.err = err
+	}
+	return n, err
+}
+
+// lost is the error with which output was lost, or nil. A reader that wanted no more, as head does, lost nothing.
+func (s *stream) lost() error {
+	if s == nil || errors.Is(s.err, syscall.EPIPE) {
+		return nil
+	}
+	return s.err
 }
 
 // header is the first line of every JSON stream.
@@ -131,7 +161,8 @@ type summary struct {
 	Message string    `json:"message,omitempty"`
 }
 
-// End prints the error, if any, and the JSON summary, and returns the exit status.
+// End prints the error, if any, and the JSON summary, and returns the exit status. Output that could not be written is a failure too: who
+// reads it must not take half an answer for a whole one.
 func (p *Printer) End(err error) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -157,6 +188,15 @@ func (p *Printer) End(err error) int {
 		fmt.Fprintf(p.o.Stderr, "%s %s\n", p.paint(red, "error:"), Printable(s.Error))
 		if s.Hint != "" {
 			fmt.Fprintf(p.o.Stderr, "%s %s\n", p.paint(bold, " hint:"), Printable(s.Hint))
+		}
+	}
+	if lost := p.log.lost(); lost != nil {
+		fmt.Fprintf(p.o.Stderr, "%s the log file is not complete: %v\n", p.paint(yellow, "warning:"), lost)
+	}
+	if lost := p.stdout.lost(); lost != nil {
+		fmt.Fprintf(p.o.Stderr, "%s the output is not complete, what was done is done: %v\n", p.paint(red, "error:"), lost)
+		if exit == 0 {
+			exit = ops.CodeFailed.ExitStatus()
 		}
 	}
 	return exit

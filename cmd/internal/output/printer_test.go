@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/mosparoctl/mosparoctl/cmd/internal/output"
@@ -82,5 +83,43 @@ func TestTableAlignsWideText(t *testing.T) {
 	output.Table{Header: []string{"NODE", "STATE"}, Rows: [][]string{{"日本", "ok"}, {"a", "✓ fine"}}}.Write(&b)
 	if want := "NODE  STATE\n日本  ok\na     ✓ fine\n"; b.String() != want {
 		t.Errorf("table:\n%s", b.String())
+	}
+}
+
+// full takes nothing, as a full disk.
+type full struct{ err error }
+
+func (f full) Write([]byte) (int, error) { return 0, f.err }
+
+func TestOutputThatIsLostIsAFailure(t *testing.T) {
+	for _, tt := range []struct {
+		name        string
+		stdout, log error
+		err         error
+		exit        int
+		said        string
+	}{
+		{name: "a full disk", stdout: syscall.ENOSPC, exit: 1, said: "error: the output is not complete, what was done is done: no space left on device\n"},
+		{name: "a reader that has enough", stdout: syscall.EPIPE},
+		{name: "a failure of its own", stdout: syscall.ENOSPC, err: ops.Errorf(ops.CodeLocked, "held"), exit: 6,
+			said: "error: held\nerror: the output is not complete, what was done is done: no space left on device\n"},
+		{name: "the log", log: syscall.ENOSPC, said: "warning: the log file is not complete: no space left on device\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var errs bytes.Buffer
+			o := output.Options{Stdout: io.Discard, Stderr: &errs, Format: output.Text, Log: io.Discard}
+			if tt.stdout != nil {
+				o.Stdout = full{tt.stdout}
+			}
+			if tt.log != nil {
+				o.Log = full{tt.log}
+			}
+			p := output.New(o)
+			p.Begin("releases")
+			p.Result("releases", nil, func(w io.Writer) { _, _ = io.WriteString(w, "app1") })
+			if got := p.End(tt.err); got != tt.exit || errs.String() != tt.said {
+				t.Errorf("exit status %d, want %d; stderr:\n%s", got, tt.exit, errs.String())
+			}
+		})
 	}
 }
