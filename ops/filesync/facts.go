@@ -89,11 +89,37 @@ func Gather(ctx context.Context, o SyncOptions) (*Facts, error) {
 		return nil, err
 	}
 	slices.SortFunc(f.Targets, func(a, b Target) int { return strings.Compare(a.Node.Name, b.Node.Name) })
+	f.Targets = slices.DeleteFunc(f.Targets, func(t Target) bool {
+		err := f.linkedPath(t, paths)
+		if err != nil {
+			fail(t.Node.Name, err)
+		}
+		return err != nil
+	})
 	if err := o.compareContents(ctx, f, paths, x, fail); err != nil {
 		return nil, err
 	}
 	f.Targets = slices.DeleteFunc(f.Targets, func(t Target) bool { return f.Unreadable[t.Node.Name] != nil })
 	return f, nil
+}
+
+// linkedPath refuses a sync path that is itself a symlink on only one side, such as a folder that was moved to another disk: the link
+// would be replaced, and what lies behind it be cut off.
+func (f *Facts) linkedPath(t Target, paths []inventory.SyncPath) error {
+	for _, p := range paths {
+		want, wanted := f.Tree.Get(p.Path)
+		have, there := t.Tree.Get(p.Path)
+		if !wanted || !there || want.IsLink() == have.IsLink() {
+			continue
+		}
+		link, on, off := have, t.Node.Name, f.Source.Name
+		if want.IsLink() {
+			link, on, off = want, off, on
+		}
+		return ops.Errorf(ops.CodeFailed, "%s is a symlink on %s, to %s, and none on %s: nothing there is touched", p.Path, on, link.Target, off).
+			WithHint("replace the link by what it points to (a bind mount serves where it lies on another disk)")
+	}
+	return nil
 }
 
 // CheckSource reports an error if the source's folder is not there. It is for a caller that is about to take a lock, which

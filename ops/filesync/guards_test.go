@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -95,6 +96,35 @@ func TestSyncSourceGuards(t *testing.T) {
 			}
 			if d := cmp.Diff(before, filesynctest.Snapshot(t, c.opts.Deployment.Node("app1").Paths.Root)); d != "" {
 				t.Errorf("the target changed (-before +after):\n%s", d)
+			}
+		})
+	}
+}
+
+// A sync path that is a link on one side only, such as a folder that was moved to another disk, is not replaced.
+func TestSyncLeavesLinkedPathsAlone(t *testing.T) {
+	for name, side := range map[string]string{"target": "app1", "source": "admin"} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t, "app1", "app2")
+			c.mustSync()
+			c.write("admin", "var/data/new", "new")
+			disk := filepath.Join(filepath.Dir(c.path(side, "var")), "disk")
+			must(t, os.Rename(c.path(side, "var/data"), disk))
+			must(t, os.Symlink("../disk", c.path(side, "var/data")))
+			before := filesynctest.Snapshot(t, c.path("app1", ""))
+			c.opts.Delete, c.opts.MaxDelete = true, "100%"
+			f, err := filesync.Gather(t.Context(), c.opts)
+			must(t, err)
+			if err := f.Unreadable["app1"]; err == nil || !strings.Contains(err.Error(), "var/data is a symlink on "+side) || ops.HintOf(err) == "" {
+				t.Errorf("error = %v", err)
+			}
+			if (f.Unreadable["app2"] != nil) != (side == "admin") {
+				t.Errorf("app2: %v", f.Unreadable["app2"])
+			}
+			_, err = c.sync()
+			must(t, err)
+			if d := cmp.Diff(before, filesynctest.Snapshot(t, c.path("app1", ""))); d != "" {
+				t.Errorf("app1 was changed:\n%s", d)
 			}
 		})
 	}

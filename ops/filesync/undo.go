@@ -177,6 +177,10 @@ func (p *planner) restored(t UndoTarget) (*Manifest, error) {
 			p.warnf(t.Node.Name, "%s was changed since, and stays", e.Path)
 			continue
 		}
+		if e.Path == configPath {
+			p.warnf(t.Node.Name, "%s stays: without it every visitor would find mosparo's installer", e.Path)
+			continue
+		}
 		delete(want, e.Path)
 	}
 	for e := range t.Old.All() {

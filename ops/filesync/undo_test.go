@@ -249,3 +249,19 @@ func TestSyncUndoWithClocksThatDiffer(t *testing.T) {
 		t.Errorf("generations = %v", g)
 	}
 }
+
+// Taking the first sync of a node back leaves it its configuration: a node without one offers the installer to everybody.
+func TestSyncUndoKeepsTheConfiguration(t *testing.T) {
+	c := newCluster(t, "app1")
+	c.mustSync()
+	f, err := filesync.GatherUndo(t.Context(), c.opts, "")
+	must(t, err)
+	p, warnings, err := filesync.PlanUndo(f, c.opts)
+	must(t, err)
+	_, err = filesync.Apply(t.Context(), p, ops.ApplyOptions{})
+	must(t, err)
+	c.want("app1", Tree{"config/env.mosparo.php": env, "public/": "", "var/": ""})
+	if len(warnings) != 1 || !strings.Contains(warnings[0].Message, "env.mosparo.php stays") {
+		t.Errorf("warnings = %v", warnings)
+	}
+}
