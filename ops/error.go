@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -45,16 +46,24 @@ type Error struct {
 	Err  error
 }
 
-// Error is one line: "node: op: cause". The hint is left to the printer.
-func (e *Error) Error() string {
+// Error is one line: "node: op: cause". What an Error right inside says of the same node and operation is not said again. The hint
+// is left to the printer.
+func (e *Error) Error() string { return e.within("", "") }
+
+// within is the text of e inside an Error that has named node and op.
+func (e *Error) within(node, op string) string {
 	var parts []string
-	if e.Node != "" {
+	if e.Node != "" && e.Node != node {
 		parts = append(parts, e.Node)
 	}
-	if e.Op != "" {
+	if e.Op != "" && (e.Op != op || len(parts) > 0) {
 		parts = append(parts, e.Op)
 	}
-	if e.Err != nil {
+	switch in := e.Err.(type) { //nolint:errorlint // only what lies right inside continues this text
+	case nil:
+	case *Error:
+		parts = append(parts, in.within(cmp.Or(e.Node, node), cmp.Or(e.Op, op)))
+	default:
 		parts = append(parts, e.Err.Error())
 	}
 	return strings.Join(parts, ": ")
