@@ -14,8 +14,8 @@ import (
 	"github.com/mosparoctl/mosparoctl/ops/health"
 )
 
-// writeReport draws a report: a table of all checks, then the evidence for each that is not fine. quiet leaves the fine
-// ones out, verbose shows the evidence of all.
+// writeReport draws a report: a table of all checks, then the evidence for each that is not fine. A node that can't be reached is
+// told once and not under every check. quiet leaves the fine ones out, verbose shows the evidence of all.
 func writeReport(w io.Writer, r health.Report, quiet, verbose bool) {
 	table := output.Table{Header: []string{"CHECK", "VERDICT", "SUMMARY"}}
 	var detail []health.Result
@@ -31,8 +31,21 @@ func writeReport(w io.Writer, r health.Report, quiet, verbose bool) {
 	if len(table.Rows) > 0 {
 		table.Write(w)
 	}
+	gone, unasked := r.Unreachable(), 0
 	for _, res := range detail {
+		if !verbose && res.Name != health.NameReach {
+			res.Evidence = slices.DeleteFunc(slices.Clone(res.Evidence), func(e health.Evidence) bool {
+				return e.Verdict == health.Unknown && slices.Contains(gone, e.Node)
+			})
+			if !slices.ContainsFunc(res.Evidence, func(e health.Evidence) bool { return e.Verdict != health.OK }) {
+				unasked++
+				continue
+			}
+		}
 		writeResult(w, res)
+	}
+	if unasked > 0 {
+		fmt.Fprintf(w, "\n%s could not be asked of %s, see node-reach\n", count(unasked, "check"), strings.Join(gone, ", "))
 	}
 	if quiet {
 		return

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"slices"
 
 	"github.com/spf13/cobra"
 
+	"github.com/mosparoctl/mosparoctl/inventory"
 	"github.com/mosparoctl/mosparoctl/ops"
 	"github.com/mosparoctl/mosparoctl/ops/release"
 )
@@ -14,7 +16,7 @@ func newReleases(a *app) *cobra.Command {
 		Use:         "releases",
 		Short:       "List the releases on the nodes",
 		Example:     "  mosparoctl releases\n  mosparoctl releases --nodes app1 --output json",
-		Annotations: exits(ops.CodeInvalid, ops.CodeUnreachable),
+		Annotations: exits(ops.CodePartial, ops.CodeInvalid, ops.CodeUnreachable),
 		Args:        cobra.NoArgs,
 		RunE:        func(cmd *cobra.Command, _ []string) error { return runReleases(cmd.Context(), a) },
 	}
@@ -26,13 +28,23 @@ func runReleases(ctx context.Context, a *app) error {
 		return err
 	}
 	defer s.close()
-	facts, err := release.New(s.deployment, release.Deps{Hosts: s.hosts}).Read(ctx, s.nodes)
-	if err != nil {
+	m := release.New(s.deployment, release.Deps{Hosts: s.hosts})
+	read := make([]*release.NodeFacts, len(s.nodes))
+	errs := s.forNodes(ctx, s.nodes, func(ctx context.Context, _ ops.Host, n *inventory.Node) error {
+		f, err := m.Read(ctx, []*inventory.Node{n})
+		if err == nil {
+			read[slices.Index(s.nodes, n)] = f.Nodes[0]
+		}
 		return err
-	}
-	t, rows := releaseTable(facts)
+	})
+	t, rows := releaseTable(&release.Facts{Nodes: slices.DeleteFunc(read, func(f *release.NodeFacts) bool { return f == nil })})
 	a.printer.Table("releases", t, rows)
-	return nil
+	for i, err := range errs {
+		if err != nil {
+			a.printer.Emit(ops.Event{Kind: ops.Warning, Node: s.nodes[i].Name, Message: "its releases are unknown", Error: err.Error(), Hint: ops.HintOf(err)})
+		}
+	}
+	return partialError(errs)
 }
 
 type pruneOptions struct {

@@ -207,7 +207,7 @@ func writePreviews(w io.Writer, previews []release.Preview) {
 // releaseTable is what the releases command prints.
 func releaseTable(facts *release.Facts) (output.Table, []releaseRow) {
 	t := output.Table{Header: []string{"NODE", "", "RELEASE", "VERSION", "CREATED", "FILES", "SOURCE"}}
-	var rows []releaseRow
+	rows := []releaseRow{}
 	for _, n := range facts.Nodes {
 		for _, info := range n.Releases {
 			row := releaseRow{Node: n.Node.Name, Info: info, Active: info.ID == n.Current, Previous: info.ID == n.Previous}
