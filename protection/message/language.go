@@ -13,9 +13,6 @@ import (
 func (r *Request) languages() []string {
 	var list []string
 	add := func(locale string) {
-		if !wellFormed(locale) {
-			return
-		}
 		if len(locale) > 2 && !slices.Contains(list, locale[:2]) {
 			list = slices.Insert(list, 0, locale[:2])
 		}
@@ -40,7 +37,7 @@ func (r *Request) languages() []string {
 	if !slices.Contains(list, Fallback) {
 		list = append(list, Fallback)
 	}
-	return list
+	return slices.DeleteFunc(list, func(locale string) bool { return !wellFormed(locale) })
 }
 
 // truthy is PHP's view of a text: "0" is as good as nothing.
@@ -51,7 +48,8 @@ func truthy(s string) string {
 	return s
 }
 
-// wellFormed keeps out what makes mosparo fail.
+// wellFormed tells locales from what makes mosparo fail where it looks for a file of that name. The language that such a text
+// begins with counts in mosparo, if it finds texts before it comes to the rest.
 func wellFormed(locale string) bool {
 	return locale != "" && !strings.ContainsFunc(locale, func(r rune) bool {
 		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("@_.-", r))

@@ -31,7 +31,7 @@ const bundled = "ar bg bn ca cs da de el en es et fi fr he hi hr hu id it ja km 
 
 // texts is the form of a file of messages; it is that of mosparo's translations/frontend.<locale>.yaml.
 type texts struct {
-	Label         string `yaml:"label"`
+	Label         *string `yaml:"label"` // a locale with a label can be chosen, though it be empty
 	Accessibility struct {
 		CheckingData string `yaml:"checkingData"`
 		DataValid    string `yaml:"dataValid"`
@@ -50,6 +50,13 @@ type texts struct {
 	} `yaml:"hp"`
 }
 
+func (t *texts) label() string {
+	if t.Label == nil {
+		return ""
+	}
+	return *t.Label
+}
+
 // message is one text of a reply: its key there, the key of a project's own text, and where a file has it.
 type message struct {
 	name string
@@ -60,7 +67,7 @@ type message struct {
 // messages lists them in the order of the reply.
 func messages() []message {
 	return []message{
-		{"label", protection.MessageLabel, func(t *texts) string { return t.Label }},
+		{"label", protection.MessageLabel, (*texts).label},
 		{"accessibilityCheckingData", protection.MessageCheckingData, func(t *texts) string { return t.Accessibility.CheckingData }},
 		{"accessibilityDataValid", protection.MessageDataValid, func(t *texts) string { return t.Accessibility.DataValid }},
 		{"accessibilityProtectedBy", protection.MessageProtectedBy, func(t *texts) string { return t.Accessibility.ProtectedBy }},
@@ -105,7 +112,7 @@ func FromRelease(dir string) (*Catalog, error) {
 	own := Own()
 	c := &Catalog{texts: found, messages: own.messages, last: own.texts[Fallback]}
 	for locale, t := range found {
-		if t.Label != "" {
+		if t.Label != nil {
 			c.labelled = append(c.labelled, locale)
 		}
 	}

@@ -50,8 +50,11 @@ func TestLocale(t *testing.T) {
 		{message.Request{AcceptLanguage: "de;x=1=q;q=0.6=5, fr;q=0.5"}, "de"},
 		{message.Request{AcceptLanguage: ", ;, =de; fr"}, "en"},
 		{message.Request{AcceptLanguage: "\"de"}, "de"},
-		{message.Request{AcceptLanguage: "\"d\\e\\"}, "en"},
+		{message.Request{AcceptLanguage: "\"d\\e\\"}, "de"},
 		{message.Request{AcceptLanguage: "../../x"}, "en"},
+		{message.Request{AcceptLanguage: "de*"}, "de"},
+		{message.Request{AcceptLanguage: "de fr"}, "de"},
+		{message.Request{AcceptLanguage: "d\u00e9"}, "en"},
 		{message.Request{}, "en"},
 		{message.Request{Language: "de-CH"}, "de"},
 		{message.Request{Language: "zh_CN"}, "zh_Hans"},
@@ -117,6 +120,10 @@ func TestTranslations(t *testing.T) {
 	if get(m, "locale") != "fr_FR" || get(m, "label") != "À moi" || get(m, "errorSpamDetected") != "Non" || get(m, "errorDelay") != get(plain, "errorDelay") {
 		t.Errorf("%v %v %v", get(m, "locale"), get(m, "label"), get(m, "errorSpamDetected"))
 	}
+	beside := message.Request{AcceptLanguage: "fr/x", HTMLLanguage: "it", Source: protection.LanguageHTMLBrowser, Translations: own}
+	if m := c.Messages(beside); get(m, "errorSpamDetected") != "Non" || get(m, "label") != "Mine" {
+		t.Errorf("beside a browser's language that is none: %v %v", get(m, "errorSpamDetected"), get(m, "label"))
+	}
 	if m := c.Messages(message.Request{AcceptLanguage: "de", Translations: own}); get(m, "locale") != "en" || get(m, "label") != "Mine" {
 		t.Errorf("%v %v", get(m, "locale"), get(m, "label"))
 	}
@@ -127,7 +134,7 @@ func TestFromRelease(t *testing.T) {
 	if _, err := message.FromRelease(dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("an empty folder: %v", err)
 	}
-	files := map[string]string{"frontend.en.yaml": "label: L-en\nerror:\n  delay: D-en\n", "frontend.nb_NO.yaml": "error:\n  delay: D-nb\n", "frontend.de.yaml": "label: L-de\n", "mosparo.fr.yaml": "label: no\n"}
+	files := map[string]string{"frontend.en.yaml": "label: L-en\nerror:\n  delay: D-en\n", "frontend.nb_NO.yaml": "error:\n  delay: D-nb\n", "frontend.de.yaml": "label: L-de\n", "frontend.peo.yaml": "label: ''\n", "mosparo.fr.yaml": "label: no\n"}
 	if err := os.Mkdir(filepath.Join(dir, "translations"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +150,7 @@ func TestFromRelease(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(c.Languages(), []string{"de", "en", "nb_NO"}) {
+	if !slices.Equal(c.Languages(), []string{"de", "en", "nb_NO", "peo"}) {
 		t.Error(c.Languages())
 	}
 	m := c.Messages(message.Request{Language: "de_CH"})
@@ -152,6 +159,9 @@ func TestFromRelease(t *testing.T) {
 	}
 	if m := c.Messages(message.Request{Language: "nb_NO"}); get(m, "locale") != "en" {
 		t.Error("a locale without a label is chosen")
+	}
+	if m := c.Messages(message.Request{Language: "peo"}); get(m, "locale") != "peo" || get(m, "label") != "L-en" {
+		t.Errorf("a locale with an empty label: %v %v", get(m, "locale"), get(m, "label"))
 	}
 	write("frontend.de.yaml", "label: [")
 	if _, err := message.FromRelease(dir); err == nil || !strings.Contains(err.Error(), "frontend.de.yaml") {
