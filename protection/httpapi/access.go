@@ -56,12 +56,12 @@ func (c *call) preflight() bool {
 
 // allowsOrigin compares an Origin header with the hosts of a project, which may begin with a wildcard.
 func allowsOrigin(hosts []string, origin string) bool {
-	if origin == "" {
-		return false
-	}
 	host, ok := strings.CutPrefix(origin, "http://")
 	if !ok {
 		host = strings.TrimPrefix(origin, "https://")
+	}
+	if !truthy(host) {
+		return false
 	}
 	for _, h := range hosts {
 		rest, wild := strings.CutPrefix(h, "*")
