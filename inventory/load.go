@@ -21,7 +21,8 @@ const EnvVar = "MOSPAROCTL_INVENTORY"
 
 // Find says which file to load: flag if it is not empty, else $MOSPAROCTL_INVENTORY, ./mosparo.yaml, or
 // mosparoctl/mosparo.yaml in the user's configuration folder. A file that was named is not looked at; if none was and
-// none is there, the error wraps fs.ErrNotExist and names every place.
+// none is there, the error wraps fs.ErrNotExist and names every place. One in the working folder that others could have put there is
+// ErrForeign.
 func Find(flag string) (string, error) {
 	if flag != "" {
 		return flag, nil
@@ -36,6 +37,11 @@ func Find(flag string) (string, error) {
 	for _, path := range places {
 		info, err := os.Stat(path)
 		if err == nil && !info.IsDir() {
+			if path == FileName {
+				if err := checkFound(path); err != nil {
+					return "", err
+				}
+			}
 			return path, nil
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {

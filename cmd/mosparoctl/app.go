@@ -163,7 +163,7 @@ func (a *app) gracefully(f func() error) error {
 func (a *app) loadInventory() (*inventory.Deployment, error) {
 	file, err := inventory.Find(a.flags.inventory)
 	if err != nil {
-		return nil, &ops.Error{Code: ops.CodeInvalid, Op: "find inventory", Err: err, Hint: "mosparoctl init"}
+		return nil, inventoryNotFound(err)
 	}
 	d, err := inventory.Load(file)
 	if err != nil {
@@ -178,6 +178,15 @@ func (a *app) loadInventory() (*inventory.Deployment, error) {
 		}
 	}
 	return d, nil
+}
+
+// inventoryNotFound tells why no inventory is read, and what to do.
+func inventoryNotFound(err error) error {
+	hint := "mosparoctl init"
+	if errors.Is(err, inventory.ErrForeign) {
+		hint = "if you trust what is in it: --inventory ./" + inventory.FileName
+	}
+	return &ops.Error{Code: ops.CodeInvalid, Op: "find inventory", Err: err, Hint: hint}
 }
 
 // selected are the nodes that --nodes, --role and --group choose.

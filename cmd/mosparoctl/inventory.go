@@ -60,7 +60,7 @@ type validation struct {
 func runInventoryValidate(a *app, file string) error {
 	file, err := inventory.Find(file)
 	if err != nil {
-		return &ops.Error{Code: ops.CodeInvalid, Op: "find inventory", Err: err, Hint: "mosparoctl init"}
+		return inventoryNotFound(err)
 	}
 	v := validation{File: file, Problems: inventory.Problems{}}
 	d, err := inventory.Load(file)

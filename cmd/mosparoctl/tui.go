@@ -110,7 +110,7 @@ func (a *app) opensTUI() bool {
 		return false
 	}
 	_, err := inventory.Find(a.flags.inventory)
-	return err == nil
+	return err == nil || errors.Is(err, inventory.ErrForeign) // which it tells
 }
 
 // shell is the command that logs in to a node.
