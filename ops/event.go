@@ -1,6 +1,8 @@
 package ops
 
 import (
+	"encoding/json"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -88,8 +90,8 @@ type Redactor struct {
 	replacer *strings.Replacer
 }
 
-// Add makes the redactor replace value from now on. Values shorter than four bytes are ignored,
-// since replacing them would garble ordinary text and reveal them by doing so.
+// Add makes the redactor replace value from now on, also as it stands in JSON and in Go's quotes, which write some characters
+// otherwise. Values shorter than four bytes are ignored, since replacing them would garble ordinary text and reveal them by doing so.
 func (r *Redactor) Add(value string) {
 	if len(value) < 4 {
 		return
@@ -103,6 +105,11 @@ func (r *Redactor) Add(value string) {
 		return
 	}
 	r.values[value] = true
+	quoted := strconv.Quote(value)
+	r.values[quoted[1:len(quoted)-1]] = true
+	if encoded, err := json.Marshal(value); err == nil { // a text can always be encoded
+		r.values[string(encoded[1:len(encoded)-1])] = true
+	}
 	pairs := make([]string, 0, 2*len(r.values))
 	for _, v := range sortedByLength(r.values) {
 		pairs = append(pairs, v, Mask)
