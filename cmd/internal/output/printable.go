@@ -28,5 +28,21 @@ func Printable(s string) string {
 	return b.String()
 }
 
+// escaped is a line of JSON with those control characters escaped that encoding/json leaves as they are: a terminal may show it, too.
+func escaped(line string) string {
+	if strings.IndexFunc(line, steers) < 0 {
+		return line
+	}
+	var b strings.Builder
+	for _, r := range line {
+		if steers(r) {
+			fmt.Fprintf(&b, `\u%04x`, r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
 // steers reports whether r is one of the C0 or C1 control characters, but for those that only lay out text.
 func steers(r rune) bool { return r < ' ' && r != '\t' && r != '\n' || r >= 0x7f && r < 0xa0 }

@@ -208,7 +208,7 @@ func (p *Printer) json(w io.Writer, v any) {
 	if err != nil {
 		line, _ = json.Marshal(summary{Kind: ops.Warning, Op: p.op, Error: "encode output: " + err.Error()})
 	}
-	_, _ = io.WriteString(w, p.o.Redactor.Text(string(line))+"\n")
+	_, _ = io.WriteString(w, escaped(p.o.Redactor.Text(string(line)))+"\n")
 }
 
 // redacting masks secrets and control characters in what is written through it. Each Write must hold whole values; fmt's do.

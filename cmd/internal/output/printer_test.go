@@ -78,6 +78,20 @@ func TestTextDoesNotSteerTheTerminal(t *testing.T) {
 	}
 }
 
+func TestJSONDoesNotSteerTheTerminal(t *testing.T) {
+	var out bytes.Buffer
+	p := output.New(output.Options{Stdout: &out, Format: output.JSON})
+	const hostile = "a\x1b[2J\u009b2J\u007fä\n"
+	p.Emit(ops.Event{Kind: ops.Output, Message: hostile})
+	if strings.ContainsAny(out.String(), "\x1b\u009b\u007f") {
+		t.Errorf("printed %q", out.String())
+	}
+	var e ops.Event
+	if err := json.Unmarshal(out.Bytes(), &e); err != nil || e.Message != hostile {
+		t.Errorf("read back as %q, %v", e.Message, err)
+	}
+}
+
 func TestTableAlignsWideText(t *testing.T) {
 	var b bytes.Buffer
 	output.Table{Header: []string{"NODE", "STATE"}, Rows: [][]string{{"日本", "ok"}, {"a", "✓ fine"}}}.Write(&b)
