@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
 
 	"github.com/mosparoctl/mosparoctl/inventory"
@@ -166,6 +169,39 @@ func TestRefusedLogins(t *testing.T) {
 		_, err := hostWith(t, remote.Options{Agent: "/no/agent"}, tests["no key"].node)
 		wantUnreachable(t, err, "web1", "ssh agent", "/no/agent")
 	})
+}
+
+// A server gives up after a few keys. The error says so, what was tried, and how to name the right one.
+func TestAgentWithManyKeys(t *testing.T) {
+	_, n := sshdNode(t, "MaxAuthTries 2")
+	text, err := os.ReadFile(n.SSH.Identity)
+	if err != nil {
+		t.Fatal(err)
+	}
+	right, err := ssh.ParseRawPrivateKey(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket := runAgent(t, remotetest.NewKey(), remotetest.NewKey(), remotetest.NewKey())
+	c, err := net.Dial("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := agent.NewClient(c).Add(agent.AddedKey{PrivateKey: right}); err != nil {
+		t.Fatal(err)
+	}
+	public := n.SSH.Identity + ".pub"
+	n.SSH.Identity = ""
+	_, err = hostWith(t, remote.Options{Agent: socket}, n)
+	wantUnreachable(t, err, "web1", "login as", "oo many authentication failures", "tried agent key")
+	if !strings.Contains(ops.HintOf(err), "ssh.identity") {
+		t.Errorf("hint %q", ops.HintOf(err))
+	}
+	n.SSH.Identity = public
+	if _, err := hostWith(t, remote.Options{Agent: socket}, n); err != nil {
+		t.Errorf("with the right one named: %v", err)
+	}
 }
 
 func TestAgent(t *testing.T) {

@@ -252,11 +252,14 @@ func (l *limiter) refused() bool {
 	return l.active > l.held
 }
 
-// hold says that an open session stays open, or with -1 that it has ended after all.
+// hold says that an open session stays open, or with -1 that it has ended after all. One more may always be asked for then, or
+// whoever waits for a place would wait for ever.
 func (l *limiter) hold(n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.held += n
+	l.limit = max(l.limit, l.held+1)
+	l.wake()
 }
 
 // holds reports whether a session stays open.
@@ -269,6 +272,11 @@ func (l *limiter) holds() bool {
 // free gives a place back; l.mu is held.
 func (l *limiter) free() {
 	l.active--
+	l.wake()
+}
+
+// wake lets all look again who wait for a place; l.mu is held.
+func (l *limiter) wake() {
 	close(l.freed)
 	l.freed = make(chan struct{})
 }

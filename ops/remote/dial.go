@@ -26,8 +26,11 @@ func unreachable(t *target, cause error) *ops.Error {
 		e.Hint = keyErr.hint(t.node)
 	case errors.As(cause, &login):
 		e.Hint = "see what the node says: ssh " + t.login()
-		if len(login.tried.signers) == 0 {
+		switch {
+		case len(login.tried.signers) == 0:
 			e.Hint = "give a key: ssh.identity in the inventory, IdentityFile in ~/.ssh/config, or ssh-add"
+		case tooManyKeys(login.err):
+			e.Hint = "the node hears only a few keys: name the right one, ssh.identity in the inventory; its .pub file does for a key of the agent"
 		}
 	case errors.As(cause, &dns):
 		e.Hint = "check the node's address in the inventory or its HostName in ~/.ssh/config"
@@ -132,7 +135,12 @@ func dial(ctx context.Context, t *target, via *conn, keys *keyring) (*conn, erro
 // isLogin reports whether err came from the login: the host key was accepted and the line was fine.
 func isLogin(err error) bool {
 	return strings.Contains(err.Error(), "unable to authenticate") || strings.Contains(err.Error(), "passphrase") ||
-		strings.Contains(err.Error(), "open key")
+		strings.Contains(err.Error(), "open key") || tooManyKeys(err)
+}
+
+// tooManyKeys reports whether the node gave up before every key was tried (MaxAuthTries).
+func tooManyKeys(err error) bool {
+	return strings.Contains(strings.ToLower(err.Error()), "too many authentication failures")
 }
 
 // handshake makes the connection and speaks the protocol until the login is done, or until ctx ends.

@@ -128,7 +128,7 @@ func TestLoginGreetingBreaksSFTP(t *testing.T) {
 	}
 	_, n := sshdNode(t, "ForceCommand "+script)
 	_, err := connect(t, n).Lstat(t.Context(), "/")
-	if ops.CodeOf(err) != ops.CodeUnreachable || !strings.Contains(ops.HintOf(err), "login script") {
+	if ops.CodeOf(err) != ops.CodeUnreachable || !strings.Contains(err.Error(), `"Welcome to web1"`) || !strings.Contains(ops.HintOf(err), "login shell") {
 		t.Errorf("error %v, hint %q", err, ops.HintOf(err))
 	}
 }

@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -114,8 +115,21 @@ func (s *sftpClient) start(session *session) (*sftp.Client, error) {
 
 // newClient speaks SFTP with a server.
 func newClient(out io.Reader, in io.WriteCloser) (*sftp.Client, error) {
-	return sftp.NewClientPipe(out, closedFiles{in}, sftp.MaxPacketChecked(packetSize), sftp.MaxConcurrentRequestsPerFile(inFlight),
-		sftp.UseConcurrentWrites(true), sftp.UseConcurrentReads(true), sftp.UseFstat(true))
+	buffered, begin := bufio.NewReader(out), &head{limit: 4}
+	client, err := sftp.NewClientPipe(io.TeeReader(buffered, begin), closedFiles{in}, sftp.MaxPacketChecked(packetSize),
+		sftp.MaxConcurrentRequestsPerFile(inFlight), sftp.UseConcurrentWrites(true), sftp.UseConcurrentReads(true), sftp.UseFstat(true))
+	if err != nil && strings.Contains(err.Error(), "packet too long") { // four letters were read as a length
+		rest, _ := buffered.Peek(min(buffered.Buffered(), 200)) // it is there: no error
+		return nil, &greetingError{text: strings.TrimSpace(strings.ToValidUTF8(begin.buf.String()+string(rest), "?"))}
+	}
+	return client, err
+}
+
+// greetingError says that text came where SFTP should begin.
+type greetingError struct{ text string }
+
+func (e *greetingError) Error() string {
+	return fmt.Sprintf("the node prints text where SFTP should begin: %q", e.text)
 }
 
 // becomeLine runs the first sftp-server that is there.
@@ -147,11 +161,12 @@ func (s *sftpClient) startError(err error, stderr string) error {
 		err = errors.New(last)
 	}
 	hint := "sshd on the node needs a line such as: Subsystem sftp internal-sftp"
+	var greeting *greetingError
 	switch {
+	case errors.As(err, &greeting):
+		hint = "the login shell of " + h.conn.target.user + " or one of its scripts prints it: let it print only for terminals, or use internal-sftp"
 	case h.become.user != "":
 		hint = "install openssh-sftp-server on the node, or set ssh.sftp_server in the inventory"
-	case strings.Contains(err.Error(), "packet too long"): // text that was read as a packet's length
-		hint = "a login script of " + h.conn.target.user + " prints text before the first packet: let it print only for terminals, or use internal-sftp"
 	}
 	return ops.Errorf(ops.CodeUnreachable, "%w", err).WithHint("%s", hint)
 }

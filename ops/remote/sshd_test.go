@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -66,6 +67,40 @@ func TestOpenSSHFewSessions(t *testing.T) {
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {
 		t.Error(err)
+	}
+}
+
+// Where SFTP takes the only session that the server allows, a command fails and says why. It does not wait for ever.
+func TestOpenSSHOneSession(t *testing.T) {
+	_, n := sshdNode(t, "MaxSessions 1")
+	h := connect(t, n)
+	r, w := io.Pipe()
+	out, running := io.Pipe()
+	first := make(chan error, 1)
+	go func() {
+		_, err := h.Run(t.Context(), ops.Command{Argv: []string{"sh", "-c", "echo here; exec cat"}, Stdin: r, Stdout: running})
+		first <- err
+	}()
+	if _, err := io.ReadFull(out, make([]byte, 5)); err != nil {
+		t.Fatal(err)
+	}
+	refused, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if _, err := h.Run(refused, ops.Command{Argv: []string{"true"}}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a second session: %v", err)
+	}
+	w.Close()
+	if err := <-first; err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Lstat(t.Context(), "/"); err != nil {
+		t.Fatal(err)
+	}
+	patience, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	_, err := h.Run(patience, ops.Command{Argv: []string{"true"}})
+	if err == nil || errors.Is(err, context.DeadlineExceeded) || !strings.Contains(ops.HintOf(err), "MaxSessions") {
+		t.Errorf("a command beside SFTP: %v, hint %q", err, ops.HintOf(err))
 	}
 }
 
