@@ -11,8 +11,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/mosparoctl/mosparoctl/protection"
@@ -67,6 +69,7 @@ const (
 	maxHeaderBytes = 32 << 10
 	endTimeout     = 30 * time.Second
 	geoEvery       = 30 * time.Second
+	metricsConns   = 64 // connections to /metrics at once
 )
 
 // Server is a running service.
@@ -136,7 +139,9 @@ func (s *Server) open(ctx context.Context) (err error) {
 	}
 	s.listener = &limited{Listener: s.listener, slots: make(chan struct{}, s.o.MaxConns)}
 	if s.o.MetricsListen != "" {
-		s.metricsListener, err = listen(ctx, s.o.MetricsListen)
+		if s.metricsListener, err = listen(ctx, s.o.MetricsListen); err == nil {
+			s.metricsListener = &limited{Listener: s.metricsListener, slots: make(chan struct{}, metricsConns)}
+		}
 	}
 	return err
 }
@@ -148,10 +153,26 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 		network, place = "unix", address[5:]
 	}
 	listener, err := l.Listen(ctx, network, place)
+	if err != nil && network == "unix" && abandoned(place) && os.Remove(place) == nil {
+		listener, err = l.Listen(ctx, network, place)
+	}
 	if err != nil {
 		return nil, protection.Errorf(protection.CodeInvalid, "listen on %s: %w", address, err).WithHint("choose another address with --listen")
 	}
 	return listener, nil
+}
+
+// abandoned reports whether a path is a socket that nobody listens on, as a server that was killed leaves it.
+func abandoned(path string) bool {
+	st, err := os.Lstat(path)
+	if err != nil || st.Mode().Type() != fs.ModeSocket {
+		return false
+	}
+	c, err := net.DialTimeout("unix", path, time.Second)
+	if err == nil {
+		c.Close()
+	}
+	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
 // configure makes the handler for the given settings.
@@ -232,7 +253,8 @@ func (s *Server) start(ctx context.Context) {
 	}
 	serve(s.http, s.listener)
 	if s.metricsListener != nil {
-		s.metricsHTTP = &http.Server{Handler: s.metrics.handler(), ReadHeaderTimeout: headerTimeout, ErrorLog: errorLog}
+		s.metricsHTTP = &http.Server{Handler: s.metrics.handler(), ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+			IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: errorLog}
 		serve(s.metricsHTTP, s.metricsListener)
 	}
 	s.background.Go(func() { s.health.watch(ctx) })
