@@ -111,7 +111,7 @@ with another connection over the same network. Without a node, it goes through t
 A program gives the fingerprint it knows: --fingerprint learns that key and no other. --yes believes whatever is shown.`,
 		Example: `  mosparoctl hosts trust app1
   mosparoctl hosts trust app1 --fingerprint SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU`,
-		Annotations:       exits(ops.CodeInvalid, ops.CodeUnreachable, ops.CodeConfirm),
+		Annotations:       exits(ops.CodePartial, ops.CodeInvalid, ops.CodeUnreachable, ops.CodeConfirm),
 		ValidArgsFunction: completeNodes(a),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runHostsTrust(cmd.Context(), a, args, fingerprint)
@@ -135,12 +135,18 @@ func runHostsTrust(ctx context.Context, a *app, names []string, fingerprint stri
 	if fingerprint != "" && len(names) != 1 {
 		return ops.Errorf(ops.CodeUsage, "--fingerprint is about one node, and there are %d", len(names))
 	}
-	for _, name := range names {
-		if err := s.trust(ctx, name, fingerprint); err != nil {
-			return err
+	errs := make([]error, len(names))
+	for i, name := range names {
+		errs[i] = s.trust(ctx, name, fingerprint)
+		switch {
+		case errs[i] == nil:
+		case len(names) == 1 || ctx.Err() != nil || ops.CodeOf(errs[i]) == ops.CodeConfirm || ops.CodeOf(errs[i]) == ops.CodeUsage:
+			return errs[i]
+		default: // a node that is down keeps no other from being learnt
+			a.printer.Emit(ops.Event{Kind: ops.Failed, Node: name, Message: "no key was learnt", Error: errs[i].Error(), Hint: ops.HintOf(errs[i])})
 		}
 	}
-	return nil
+	return partialError(errs)
 }
 
 // trust learns the keys of name and of what lies before it.

@@ -91,7 +91,7 @@ func runInit(a *app, file string, o initOptions) error {
 	}
 	data, d, err := o.check(file)
 	if err != nil {
-		return err // before asking: a question whose answer can't make it right would come back for ever
+		return flagError(err) // before asking: a question whose answer can't make it right would come back for ever
 	}
 	if a.interactive() {
 		if err := o.ask(a); err != nil {
@@ -113,6 +113,21 @@ func runInit(a *app, file string, o initOptions) error {
 	}
 	a.printer.Emit(ops.Event{Kind: ops.Summary, Message: fmt.Sprintf("wrote %s with %s; edit it, then: mosparoctl inventory validate", file, count(len(d.Nodes), "node"))})
 	return nil
+}
+
+// flagError tells which flags can't be: the lines of a file that was never written would lead nowhere.
+func flagError(err error) error {
+	problems, ok := errors.AsType[inventory.Problems](err)
+	if !ok {
+		return err
+	}
+	var list []string
+	for _, p := range problems {
+		p.File, p.Line, p.Column = "", 0, 0
+		list = append(list, strings.TrimLeft(p.String(), ": "))
+	}
+	return ops.Errorf(ops.CodeInvalid, "nothing was written, since the inventory would have problems:\n%s", strings.Join(list, "\n")).
+		WithHint("give other values: mosparoctl init --help")
 }
 
 // writeInventory writes a whole file or none, readable by its owner only, since it may come to hold secrets. It replaces a

@@ -72,7 +72,18 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		}
 		a.start(strings.TrimPrefix(cmd.CommandPath(), root.Name()+" "))
 	}
-	return a.end(asUserError(cmd, err))
+	return a.end(a.interruptedError(ctx, asUserError(cmd, err)))
+}
+
+// interruptedError is err, or what it is called where an interrupt broke the command off: its nodes then seem to fail.
+func (a *app) interruptedError(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() == nil || ops.CodeOf(err) == ops.CodeInterrupted {
+		return err
+	}
+	if errors.Is(err, context.Canceled) {
+		return ops.Errorf(ops.CodeInterrupted, "interrupted")
+	}
+	return ops.Errorf(ops.CodeInterrupted, "interrupted: %w", err)
 }
 
 // wantsJSON looks for --output json in a command line that could not be read.
@@ -156,7 +167,7 @@ func asUserError(cmd *cobra.Command, err error) error {
 	var known *ops.Error
 	switch {
 	case errors.As(err, &known):
-		return err
+		return withNodeHint(err)
 	case errors.As(err, &problems):
 		return &ops.Error{Code: ops.CodeInvalid, Err: errors.New("the inventory has problems:\n" + strings.TrimRight(problems.Render(true), "\n")),
 			Hint: "mosparoctl inventory validate"}
@@ -164,6 +175,27 @@ func asUserError(cmd *cobra.Command, err error) error {
 		return &ops.Error{Code: ops.CodeInterrupted, Err: errors.New("interrupted")}
 	case isUsage(err):
 		return &ops.Error{Code: ops.CodeUsage, Err: err, Hint: cmd.CommandPath() + " --help"}
+	}
+	return err
+}
+
+// withNodeHint says what helps against what any operation on a node may run into, where nobody knew better.
+func withNodeHint(err error) error {
+	e, ok := err.(*ops.Error) //nolint:errorlint // its own text is kept
+	if !ok || ops.HintOf(err) != "" {
+		return err
+	}
+	var at *ops.Error
+	for node := err; at == nil || at.Node == ""; node = at.Err {
+		if !errors.As(node, &at) {
+			return err
+		}
+	}
+	switch text := err.Error(); {
+	case strings.Contains(text, "no space left on device"):
+		return e.WithHint("make room, such as by: mosparoctl prune --nodes %s", at.Node)
+	case strings.Contains(text, "permission denied"):
+		return e.WithHint("log in as the owner of the files, or set ssh.become: true for %s in the inventory", at.Node)
 	}
 	return err
 }

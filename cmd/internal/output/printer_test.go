@@ -48,6 +48,7 @@ func TestTextPutsWarningsAndErrorsOnStderr(t *testing.T) {
 	p.Begin("sync")
 	p.Emit(ops.Event{Kind: ops.Finished, Node: "app1", Message: "3 files"})
 	p.Emit(ops.Event{Kind: ops.Warning, Node: "app2", Message: "changed behind our back"})
+	p.Emit(ops.Event{Kind: ops.Failed, Node: "app2", Message: "upload", Error: "app2: no space"})
 	p.Emit(ops.Event{Kind: ops.Progress, Node: "app1", Done: 1, Total: 2})
 	if got := p.End(errors.New("boom")); got != 1 {
 		t.Errorf("exit status %d, want 1", got)
@@ -55,7 +56,7 @@ func TestTextPutsWarningsAndErrorsOnStderr(t *testing.T) {
 	if out.String() != "✓ app1: 3 files\n" {
 		t.Errorf("stdout = %q", out.String())
 	}
-	if errs.String() != "warning: app2: changed behind our back\nerror: boom\n" {
+	if errs.String() != "warning: app2: changed behind our back\n✗ app2: upload: no space\nerror: boom\n" {
 		t.Errorf("stderr = %q", errs.String())
 	}
 }

@@ -61,17 +61,25 @@ func (p *Printer) text(e ops.Event) {
 			p.line(p.o.Stdout, "%s%s", where, e.Message)
 		}
 	case ops.Warning:
-		p.line(p.o.Stderr, "%s %s%s", p.paint(yellow, "warning:"), where, joinNonEmpty(": ", e.Message, e.Error))
+		p.line(p.o.Stderr, "%s %s%s", p.paint(yellow, "warning:"), where, joinNonEmpty(": ", e.Message, cause(e)))
 		p.hint(e)
 	case ops.Failed:
 		p.untrack(e)
-		p.line(p.o.Stderr, "%s %s%s", p.paint(red, "✗"), where, joinNonEmpty(": ", e.Message, e.Error))
+		p.line(p.o.Stderr, "%s %s%s", p.paint(red, "✗"), where, joinNonEmpty(": ", e.Message, cause(e)))
 		p.hint(e)
 	case ops.Summary:
 		if !p.o.Quiet {
 			p.line(p.o.Stdout, "%s", e.Message)
 		}
 	}
+}
+
+// cause is the error of e without the node, which stands before the message already.
+func cause(e ops.Event) string {
+	if e.Node == "" {
+		return e.Error
+	}
+	return strings.TrimPrefix(e.Error, e.Node+": ")
 }
 
 func (p *Printer) hint(e ops.Event) {
