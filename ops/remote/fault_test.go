@@ -292,6 +292,29 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+func TestReadOnlyFileSystem(t *testing.T) {
+	s, n := start(t, remotetest.Config{})
+	h := connect(t, n)
+	dir := t.TempDir()
+	s.Faults.ReadOnly(true)
+	for name, err := range map[string]error{
+		"write": h.WriteFile(t.Context(), filepath.Join(dir, "file"), strings.NewReader("x"), ops.Attr{}),
+		"mkdir": h.MkdirAll(t.Context(), filepath.Join(dir, "a/b/c"), ops.Attr{}),
+	} {
+		if !errors.Is(err, syscall.EROFS) {
+			t.Errorf("%s: %v, want EROFS", name, err)
+		}
+	}
+	s.Faults.ReadOnly(false)
+	if err := h.MkdirAll(t.Context(), filepath.Join(dir, "a/b/c"), ops.Attr{}); err != nil {
+		t.Error(err)
+	}
+	writeText(t, filepath.Join(dir, "file"), "x")
+	if err := h.MkdirAll(t.Context(), filepath.Join(dir, "file"), ops.Attr{}); !errors.Is(err, syscall.ENOTDIR) {
+		t.Errorf("a file in the way: %v", err)
+	}
+}
+
 func TestServicesTurnedOff(t *testing.T) {
 	t.Run("exec", func(t *testing.T) {
 		s, n := start(t, remotetest.Config{})

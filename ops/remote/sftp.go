@@ -120,7 +120,8 @@ func newClient(out io.Reader, in io.WriteCloser) (*sftp.Client, error) {
 		sftp.MaxConcurrentRequestsPerFile(inFlight), sftp.UseConcurrentWrites(true), sftp.UseConcurrentReads(true), sftp.UseFstat(true))
 	if err != nil && strings.Contains(err.Error(), "packet too long") { // four letters were read as a length
 		rest, _ := buffered.Peek(min(buffered.Buffered(), 200)) // it is there: no error
-		return nil, &greetingError{text: strings.TrimSpace(strings.ToValidUTF8(begin.buf.String()+string(rest), "?"))}
+		text, _, _ := strings.Cut(begin.buf.String()+string(rest), "\x00") // a packet may follow
+		return nil, &greetingError{text: strings.TrimSpace(strings.ToValidUTF8(text, "?"))}
 	}
 	return client, err
 }

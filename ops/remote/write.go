@@ -28,6 +28,8 @@ const (
 	nearlyFull = 256 << 10
 	// removals in flight of RemoveAll.
 	removals = 32
+	// readOnly is SSH_FXE_STATVFS_ST_RDONLY, in the flags of a file system.
+	readOnly = 1
 )
 
 // Extensions of OpenSSH that are used where the server has them.
@@ -51,11 +53,11 @@ func (h *Host) WriteFile(ctx context.Context, name string, content io.Reader, at
 		return c.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
 	}, func(f *sftp.File) { f.Close(); remove(client) })
 	if err != nil {
-		return err
+		return h.explained(ctx, "write", name, err)
 	}
 	defer func() {
 		if err != nil {
-			err = h.fullDisk(ctx, client, name, err)
+			err = h.explained(ctx, "write", name, err)
 			h.cleanUp(ctx, func() { f.Close(); remove(client) })
 		}
 	}()
@@ -189,19 +191,28 @@ func (h *Host) cleanUp(ctx context.Context, fn func()) {
 	_, _ = await(ctx, h.conn, func() (struct{}, error) { fn(); return struct{}{}, nil }, nil)
 }
 
-// fullDisk makes ENOSPC of an unexplained refusal where the file system of name has no space left.
-func (h *Host) fullDisk(ctx context.Context, c *sftp.Client, name string, err error) error {
+// explained puts a name to an unexplained refusal where the file system of name is full or read-only.
+func (h *Host) explained(ctx context.Context, op, name string, err error) error {
 	var status *sftp.StatusError
 	if !errors.As(err, &status) {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
-	st, statErr := await(ctx, h.conn, func() (*sftp.StatVFS, error) { return c.StatVFS(path.Dir(name)) }, nil)
-	if statErr != nil || st.Bavail*st.Frsize >= nearlyFull && (st.Favail > 0 || st.Files == 0) {
+	for dir := path.Dir(name); ; dir = path.Dir(dir) {
+		st, statErr := call(ctx, h, "look at", dir, func(c *sftp.Client) (*sftp.StatVFS, error) { return c.StatVFS(dir) }, nil)
+		switch {
+		case statErr != nil && dir != "/" && ctx.Err() == nil && !h.conn.isDead():
+			continue // it may be one that was still to be made
+		case statErr != nil:
+			return err
+		case st.Flag&readOnly != 0:
+			return &fs.PathError{Op: op, Path: name, Err: syscall.EROFS}
+		case st.Bavail*st.Frsize < nearlyFull, st.Favail == 0 && st.Files != 0:
+			return &fs.PathError{Op: op, Path: name, Err: syscall.ENOSPC}
+		}
 		return err
 	}
-	return &fs.PathError{Op: "write", Path: name, Err: syscall.ENOSPC}
 }
 
 // Symlink makes path a link to target, atomically.
@@ -247,7 +258,8 @@ func (h *Host) MkdirAll(ctx context.Context, name string, attr ops.Attr) error {
 	if attr.Mode == 0 {
 		attr.Mode = 0o755
 	}
-	return do(ctx, h, "mkdir", name, func(c *sftp.Client) error { return mkdirAll(c, path.Clean(name), attr) })
+	err := do(ctx, h, "mkdir", name, func(c *sftp.Client) error { return mkdirAll(c, path.Clean(name), attr) })
+	return h.explained(ctx, "mkdir", name, err)
 }
 
 func mkdirAll(c *sftp.Client, name string, attr ops.Attr) error {

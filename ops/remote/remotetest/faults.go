@@ -21,6 +21,7 @@ type Faults struct {
 	forward   bool
 	noRename  bool
 	noLink    bool
+	readOnly  bool
 	onWritten func(total int64)
 	written   int64
 }
@@ -44,6 +45,9 @@ func (f *Faults) DiskFullAfter(n int64) {
 	}
 	f.space = n
 }
+
+// ReadOnly makes the file systems read-only, which OpenSSH tells by a status without a reason.
+func (f *Faults) ReadOnly(on bool) { f.set(&f.readOnly, on) }
 
 // RoundTrip makes a round trip on new connections take d longer.
 func (f *Faults) RoundTrip(d time.Duration) {

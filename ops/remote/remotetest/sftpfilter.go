@@ -13,7 +13,9 @@ import (
 // Packet types and the status code of SFTP version 3 that the filter looks at.
 const (
 	fxpVersion       = 2
+	fxpOpen          = 3
 	fxpWrite         = 6
+	fxpMkdir         = 14
 	fxpRename        = 18
 	fxpStatus        = 101
 	fxpExtended      = 200
@@ -96,6 +98,15 @@ func (s *sftpFilter) intercept(packet []byte) []byte {
 	}
 	id, rest := packet[1:5], packet[5:]
 	switch packet[0] {
+	case fxpOpen:
+		_, rest = field(rest)
+		if s.faults.get(&s.faults.readOnly) && len(rest) >= 4 && rest[3]&0x02 != 0 { // for writing
+			return status(id, fxFailure, "Failure")
+		}
+	case fxpMkdir:
+		if s.faults.get(&s.faults.readOnly) {
+			return status(id, fxFailure, "Failure")
+		}
 	case fxpWrite:
 		_, rest = field(rest) // handle
 		if len(rest) >= 8 {
@@ -116,7 +127,9 @@ func (s *sftpFilter) intercept(packet []byte) []byte {
 		case s.lacks(string(name)):
 			return status(id, fxOpUnsupported, "unsupported")
 		case string(name) == "statvfs@openssh.com" && s.faults.full():
-			return noSpace(id)
+			return fileSystem(id, 0, 0)
+		case string(name) == "statvfs@openssh.com" && s.faults.get(&s.faults.readOnly):
+			return fileSystem(id, 1<<19, 1)
 		}
 	}
 	return nil
@@ -150,10 +163,10 @@ func status(id []byte, code uint32, message string) []byte {
 	return appendField(appendField(b, message), "")
 }
 
-// noSpace is the answer to statvfs of a full file system: 4 KiB blocks, none free, inodes free.
-func noSpace(id []byte) []byte {
+// fileSystem is an answer to statvfs: so many blocks of 4 KiB are free, and inodes.
+func fileSystem(id []byte, free, flags uint64) []byte {
 	b := append([]byte{fxpExtendedReply}, id...)
-	for _, v := range []uint64{4096, 4096, 1 << 20, 0, 0, 1 << 20, 1 << 19, 1 << 19, 0, 0, 255} {
+	for _, v := range []uint64{4096, 4096, 1 << 20, free, free, 1 << 20, 1 << 19, 1 << 19, 0, flags, 255} {
 		b = binary.BigEndian.AppendUint64(b, v)
 	}
 	return b
