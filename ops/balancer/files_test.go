@@ -149,6 +149,22 @@ func TestUpstreamFile(t *testing.T) {
 	}
 }
 
+// A file that can't be read in whole is not written back in part.
+func TestNginxRefusesAHugeFile(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "upstream.conf")
+	text := "server app1:80;\nserver app2:80;\n" + strings.Repeat("# somebody's\n", nginxLimit/10)
+	if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s := newSet(t, deployment(inventory.Balancer{Name: "lb", Kind: inventory.BalancerNginx, File: name, Reload: []string{"true"}}), Options{})
+	if err := s.Drain(t.Context(), "app1"); err == nil || !strings.Contains(err.Error(), "larger than") {
+		t.Errorf("error = %v", err)
+	}
+	if now, err := os.ReadFile(name); err != nil || string(now) != text {
+		t.Errorf("the file was changed, %v", err)
+	}
+}
+
 func FuzzUpstreamFile(f *testing.F) {
 	f.Add(upstreamText, "app")
 	f.Add("server a down; # x\nserver a down down;\n  server b;server c;", "")

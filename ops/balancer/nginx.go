@@ -58,7 +58,10 @@ func (n *nginx) read(ctx context.Context) (ops.Host, upstreamFile, error) {
 		return nil, upstreamFile{}, err
 	}
 	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, nginxLimit))
+	text, err := io.ReadAll(io.LimitReader(f, nginxLimit+1))
+	if err == nil && len(text) > nginxLimit { // a part must never be written back as the whole
+		err = fmt.Errorf("it is larger than %d bytes", nginxLimit)
+	}
 	if err != nil {
 		return nil, upstreamFile{}, fmt.Errorf("read %s: %w", n.file, err)
 	}

@@ -353,6 +353,21 @@ func TestApplySeesAChangeAfterPlanning(t *testing.T) {
 	}
 }
 
+// A crontab that can't be read in whole is not written back in part.
+func TestReadRefusesHugeTables(t *testing.T) {
+	huge := strings.Repeat("# somebody's\n", maxTable/10)
+	f := newFleet(t, "web1", "web2")
+	f.hosts["web1"].tables["www-data"] = huge
+	if err := os.WriteFile(filepath.Join(f.hosts["web2"].root, "/etc/cron.d", FileName(f.d.Name)), []byte(huge), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range f.d.Nodes {
+		if _, err := Read(t.Context(), f.hosts[n.Name], f.d, n, date); err == nil || !strings.Contains(err.Error(), "larger than") {
+			t.Errorf("%s: %v", n.Name, err)
+		}
+	}
+}
+
 func TestApplyToSomeNodesKeepsThePromise(t *testing.T) {
 	f := newFleet(t, "web1", "web2", "web3")
 	f.mustApply()

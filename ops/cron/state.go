@@ -147,6 +147,8 @@ func (s *NodeState) readCrontab(ctx context.Context, h ops.Runner, name, user st
 	case errors.As(err, &exit) && exit.Status == 127:
 	case err != nil:
 		return t, fmt.Errorf("read the %s: %w", t.Path, err)
+	case len(res.Stdout) > maxTable: // a part must never be written back as the whole
+		return t, fmt.Errorf("read the %s: it is larger than %d bytes", t.Path, maxTable)
 	default:
 		t.Exists, t.Content = true, res.Stdout
 	}
@@ -169,8 +171,11 @@ func readTable(ctx context.Context, h ops.FileReader, name, deployment string) (
 		return t, fmt.Errorf("read %s: %w", name, err)
 	default:
 		defer r.Close()
-		if t.Content, err = io.ReadAll(io.LimitReader(r, maxTable)); err != nil {
+		if t.Content, err = io.ReadAll(io.LimitReader(r, maxTable+1)); err != nil {
 			return t, fmt.Errorf("read %s: %w", name, err)
+		}
+		if len(t.Content) > maxTable {
+			return t, fmt.Errorf("read %s: it is larger than %d bytes", name, maxTable)
 		}
 		t.Exists = true
 	}

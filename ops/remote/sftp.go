@@ -119,7 +119,7 @@ func newClient(out io.Reader, in io.WriteCloser) (*sftp.Client, error) {
 	client, err := sftp.NewClientPipe(io.TeeReader(buffered, begin), closedFiles{in}, sftp.MaxPacketChecked(packetSize),
 		sftp.MaxConcurrentRequestsPerFile(inFlight), sftp.UseConcurrentWrites(true), sftp.UseConcurrentReads(true), sftp.UseFstat(true))
 	if err != nil && strings.Contains(err.Error(), "packet too long") { // four letters were read as a length
-		rest, _ := buffered.Peek(min(buffered.Buffered(), 200)) // it is there: no error
+		rest, _ := buffered.Peek(min(buffered.Buffered(), 200))            // it is there: no error
 		text, _, _ := strings.Cut(begin.buf.String()+string(rest), "\x00") // a packet may follow
 		return nil, &greetingError{text: strings.TrimSpace(strings.ToValidUTF8(text, "?"))}
 	}
