@@ -198,6 +198,16 @@ func TestStatistic(t *testing.T) {
 			t.Errorf("%s: %s", query, got)
 		}
 	}
+	earlier := a.server.Store().Now().AddDate(0, 0, -2)
+	if err := a.server.Store().Count(t.Context(), a.project.ID, protection.CountValid, earlier); err != nil {
+		t.Fatal(err)
+	}
+	for at, has := range map[string]bool{earlier.Format("2006-01-02"): true, earlier.Format("2006-01-02") + "T00:00:00+14:00": true,
+		earlier.AddDate(0, 0, 1).Format("2006-01-02") + "T00:00:00+14:00": false} { // the day that is written counts, not the one that it is here
+		if got := ask("?startDate="+url.QueryEscape(at), obj("startDate", at)); strings.Contains(got, earlier.Format("2006-01-02")+`":{"numberOf`) != has {
+			t.Errorf("%s: %s", at, got)
+		}
+	}
 	for query, c := range map[string]struct {
 		data php.Value
 		want string

@@ -55,7 +55,8 @@ func (c *call) statisticStart() (time.Time, error) {
 		case start.Year() < 1: // which no database knows
 			return time.Time{}, nil
 		}
-		return start, nil
+		y, m, d := start.Date() // as it was written, whatever day that is here
+		return time.Date(y, m, d, 12, 0, 0, 0, now.Location()), nil
 	}
 	v, ok := c.query.Get("range")
 	if !ok {

@@ -13,7 +13,8 @@ const maxDate = 200
 
 // ParseTime reads what PHP's strtotime reads (8.2), as far as people write it: dates and times in digits or with the names of
 // months, Unix times, words such as today and noon, weekdays, and distances such as "-7 days", "last month" and "2 weeks ago",
-// one after the other. Days beyond the end of a month run into the next. It is false for everything else.
+// one after the other. Days beyond the end of a month run into the next. The time is in the zone that the text names, else in that
+// of now. It is false for everything else.
 func ParseTime(text string, now time.Time) (time.Time, bool) {
 	p := dateParser{now: now, loc: now.Location(), weekday: -1}
 	rest := ToLower(text)
@@ -21,7 +22,7 @@ func ParseTime(text string, now time.Time) (time.Time, bool) {
 		return now, false
 	}
 	for {
-		if rest = strings.TrimLeft(rest, " \t\n\r,;"); rest == "" {
+		if rest = strings.TrimLeft(rest, " \t\n,.\u00a0"); rest == "" {
 			return p.result()
 		}
 		taken := 0
@@ -84,6 +85,9 @@ func (p *dateParser) zone(loc *time.Location) bool {
 	return ok
 }
 
+// midnight forgets the time of the day that was read so far, as PHP does.
+func (p *dateParser) midnight() { p.plain, p.timed = true, false }
+
 // add is a distance of n units.
 func (p *dateParser) add(n int, unit string) bool {
 	for _, u := range dateUnits {
@@ -93,7 +97,7 @@ func (p *dateParser) add(n int, unit string) bool {
 		}
 	}
 	day := weekdayOf(unit)
-	p.weekday, p.plain = day, true
+	p.weekday = day
 	if n > 0 {
 		n-- // the nearest one that is not today
 		p.steps = 1 + n
@@ -134,7 +138,7 @@ func (p *dateParser) result() (time.Time, bool) {
 	if p.weekday >= 0 {
 		t = t.AddDate(0, 0, p.toWeekday(int(t.Weekday())))
 	}
-	return t.In(p.now.Location()), true
+	return t, true
 }
 
 // toWeekday is how many days it is from a weekday to the wanted one.
@@ -159,7 +163,7 @@ const (
 	// Days and months are of the calendar; a day that the month lacks is not their matter.
 	monthPart = `(1[0-2]|0?[0-9])`
 	dayPart   = `(3[01]|[0-2]?[0-9])(?:st|nd|rd|th)?`
-	clock     = `(2[0-4]|[01]?[0-9])[:.]([0-5][0-9])(?:[:.]([0-5][0-9]|60)(?:[.,][0-9]+)?)?`
+	clock     = `(2[0-4]|[01]?[0-9])[:.]([0-5]?[0-9])(?:[:.](60|[0-5]?[0-9])(?:\.[0-9]+)?)?`
 )
 
 func monthOf(name string) int {
@@ -223,10 +227,10 @@ func ymd(pattern string, year, month, day int) dateForm {
 
 var dateForms = []dateForm{
 	form(`now`, func(*dateParser, []string) bool { return true }),
-	form(`today|midnight`, func(p *dateParser, _ []string) bool { p.plain = true; return true }),
+	form(`today|midnight`, func(p *dateParser, _ []string) bool { p.midnight(); return true }),
 	form(`noon`, func(p *dateParser, _ []string) bool { return p.time(12, 0, 0) }),
-	form(`tomorrow`, func(p *dateParser, _ []string) bool { p.plain = true; p.relative[2]++; return true }),
-	form(`yesterday`, func(p *dateParser, _ []string) bool { p.plain = true; p.relative[2]--; return true }),
+	form(`tomorrow`, func(p *dateParser, _ []string) bool { p.midnight(); p.relative[2]++; return true }),
+	form(`yesterday`, func(p *dateParser, _ []string) bool { p.midnight(); p.relative[2]--; return true }),
 	{regexp.MustCompile(`^@(-?[0-9]{1,12})(?:\.[0-9]{0,6})?$`), func(p *dateParser, m []string) bool {
 		n, err := strconv.ParseInt(m[1], 10, 64)
 		t := time.Unix(n, 0).UTC()
@@ -239,8 +243,9 @@ var dateForms = []dateForm{
 	ymd(monthPart+`/`+dayPart+`(?:/([0-9]{4}|[0-9]{2}))`, 3, 1, 2),
 	ymd(monthPart+`/`+dayPart, 0, 1, 2),
 	ymd(dayPart+`[.-]`+monthPart+`[.-]([0-9]{4})`, 3, 2, 1),
-	ymd(dayPart+`\.`+monthPart+`\.([0-9]{2})`, 3, 2, 1),
-	ymd(dayPart+`[ \t.-]*(`+monthNames+`)[ \t.,-]*([0-9]{4})`, 3, 2, 1),
+	{regexp.MustCompile(`^t?` + clock + `(?:[ \t]*([ap])\.?m\.?)?`), func(p *dateParser, m []string) bool { return p.halfDay(m[1], m[2], m[3], m[4]) }},
+	ymd(dayPart+`\.`+monthPart+`\.([0-9]{2})`, 3, 2, 1), // where it is no time, as 31.12.25
+	ymd(dayPart+`[ \t.-]*(`+monthNames+`)[ \t.,-]*([0-9]{1,4})`, 3, 2, 1),
 	ymd(dayPart+`[ \t.-]*(`+monthNames+`)`, 0, 2, 1),
 	ymd(`(`+monthNames+`)[ \t.-]*`+dayPart+`[,.stndrh\t ]+([0-9]{4})`, 3, 1, 2),
 	ymd(`(`+monthNames+`)[ \t.-]*`+dayPart, 0, 1, 2),
@@ -258,7 +263,6 @@ var dateForms = []dateForm{
 		return p.date(digits(m[1]), 1, 4-(int(fourth.Weekday())+6)%7+7*(digits(m[2])-1)+day-1)
 	}),
 	form(`([0-9]{4})[.-]?(00[1-9]|0[1-9][0-9]|[12][0-9][0-9]|3[0-5][0-9]|36[0-6])`, func(p *dateParser, m []string) bool { return p.date(digits(m[1]), 1, digits(m[2])) }),
-	{regexp.MustCompile(`^t?` + clock + `(?:[ \t]*([ap])\.?m\.?)?`), func(p *dateParser, m []string) bool { return p.halfDay(m[1], m[2], m[3], m[4]) }},
 	form(`t(2[0-4]|[01][0-9])(?:([0-5][0-9])([0-5][0-9])?)?`, func(p *dateParser, m []string) bool { return p.halfDay(m[1], m[2], m[3], "") }),
 	form(`(1[0-2]|0?[1-9])[ \t]*([ap])\.?m\.?`, func(p *dateParser, m []string) bool { return p.halfDay(m[1], "0", "0", m[2]) }),
 	form(`[0-9]{4}`, func(p *dateParser, m []string) bool { // a time if it can be one
@@ -268,7 +272,7 @@ var dateForms = []dateForm{
 		p.relative[0] += digits(m[0]) - p.now.Year()
 		return true
 	}),
-	form(weekdayNames, func(p *dateParser, m []string) bool { p.weekday, p.plain = weekdayOf(m[0]), true; return true }),
+	form(weekdayNames, func(p *dateParser, m []string) bool { p.weekday = weekdayOf(m[0]); p.midnight(); return true }),
 	form(`([+-]*)[ \t]*([0-9]{1,9})[ \t]*(`+unitNames+`)`, func(p *dateParser, m []string) bool {
 		n := digits(m[2])
 		if n > 1_000_000 {
@@ -335,6 +339,9 @@ func (p *dateParser) word(m []string) bool {
 	}
 	if strings.HasPrefix(m[2], "week") { // a weekday beside it is one of that week
 		p.inWeek = true
+	}
+	if slices.Contains(strings.Split(weekdayNames, "|"), m[2]) {
+		p.midnight()
 	}
 	return p.add(n, m[2])
 }
