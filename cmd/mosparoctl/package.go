@@ -33,7 +33,7 @@ name, a UUID or an id; PACKAGE is an id from "package list".`,
 }
 
 func newPackageAdd(a *app, core *coreOptions) *cobra.Command {
-	var factor float64
+	factor := numberFlag(1)
 	cmd := projectCommand(a, core, "add PROJECT NAME [SOURCE]", "Add a rule package", "  mosparoctl package add 1 Feed https://rules.example.org/spam.json\n  mosparoctl package add 1 Ours # filled by the API",
 		func(ctx context.Context, a *app, s *store.Store, p *protection.Project, args []string) error {
 			k := &protection.RulePackage{ProjectID: p.ID, UUID: protection.NewUUID(), Name: args[0], Type: protection.PackageAPI, Active: true}
@@ -44,7 +44,7 @@ func newPackageAdd(a *app, core *coreOptions) *cobra.Command {
 				}
 			}
 			if factor != 1 {
-				k.Factor = protection.NewFactor(factor)
+				k.Factor = protection.NewFactor(float64(factor))
 			}
 			if err := s.SavePackage(ctx, k); err != nil {
 				return err
@@ -53,7 +53,7 @@ func newPackageAdd(a *app, core *coreOptions) *cobra.Command {
 			return nil
 		})
 	cmd.Long = "Adds a rule package. SOURCE is a URL or an absolute path; its hash lies beside it, with .sha256 at the end. Without SOURCE the API fills it."
-	cmd.Flags().Float64Var(&factor, "factor", 1, "`number` that all ratings of the package are multiplied by")
+	cmd.Flags().Var(&factor, "factor", "`number` that all ratings of the package are multiplied by")
 	return cmd
 }
 
@@ -121,7 +121,7 @@ this machine never. Run it on one node, by cron or a timer.`,
 		Annotations: exits(ops.CodePartial, ops.CodeInvalid, ops.CodeUnreachable),
 		Args:        cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return core.withStore(cmd.Context(), "refresh rule packages", func(s *store.Store) error {
+			return core.withData(cmd.Context(), "refresh rule packages", func(s *store.Store) error {
 				return runPackageRefresh(cmd.Context(), a, core, s, args, force)
 			})
 		},

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -15,6 +17,7 @@ import (
 	"github.com/mosparoctl/mosparoctl/ops"
 	"github.com/mosparoctl/mosparoctl/protection"
 	"github.com/mosparoctl/mosparoctl/protection/exchange"
+	"github.com/mosparoctl/mosparoctl/protection/server"
 	"github.com/mosparoctl/mosparoctl/protection/sign"
 	"github.com/mosparoctl/mosparoctl/protection/store"
 	"github.com/mosparoctl/mosparoctl/protection/widget"
@@ -41,7 +44,22 @@ PHP nodes: every node sees a change within five seconds. PROJECT is a name, a UU
 	return cmd
 }
 
-// withStore runs f on the opened database.
+// withData is withStore for what makes no data: a mistyped folder must not become an empty installation.
+func (o *coreOptions) withData(ctx context.Context, op string, f func(*store.Store) error) error {
+	if o.configFile == "" {
+		dir, err := o.dataFolder()
+		if err != nil {
+			return err
+		}
+		if _, err := os.Stat(filepath.Join(dir, server.ConfigFile)); errors.Is(err, fs.ErrNotExist) {
+			return ops.Errorf(ops.CodeInvalid, "there are no data of a core in %s", dir).
+				WithHint("give the server's --data-dir or --config-file; a new folder begins with: mosparoctl project create NAME --data-dir %s", dir)
+		}
+	}
+	return o.withStore(ctx, op, f)
+}
+
+// withStore runs f on the opened database. A core that stands alone gets its data folder, if it has none.
 func (o *coreOptions) withStore(ctx context.Context, op string, f func(*store.Store) error) error {
 	s, err := o.openStore(ctx)
 	if err != nil {
@@ -102,12 +120,12 @@ func viewProject(p *protection.Project) projectView {
 type projectCreateOptions struct {
 	hosts       []string
 	description string
-	spamScore   float64
+	spamScore   numberFlag
 	silent      bool
 }
 
 func newProjectCreate(a *app, core *coreOptions) *cobra.Command {
-	var o projectCreateOptions
+	o := projectCreateOptions{spamScore: 5}
 	cmd := &cobra.Command{
 		Use:         "create NAME",
 		Short:       "Make a project with new keys",
@@ -121,7 +139,7 @@ func newProjectCreate(a *app, core *coreOptions) *cobra.Command {
 	f := cmd.Flags()
 	f.StringArrayVar(&o.hosts, "host", nil, "a `host` whose pages may use the project; *.example.org means its subdomains, * any (can be repeated)")
 	f.StringVar(&o.description, "description", "", "a `text` for whoever administers it")
-	f.Float64Var(&o.spamScore, "spam-score", 5, "the `rating` from which on a submission is spam")
+	f.Var(&o.spamScore, "spam-score", "the `rating` from which on a submission is spam")
 	f.BoolVar(&o.silent, "silent", false, "let spam pass the check and refuse it at verification only")
 	return cmd
 }
@@ -132,7 +150,7 @@ func runProjectCreate(ctx context.Context, a *app, core *coreOptions, name strin
 	}
 	return core.withStore(ctx, "create project", func(s *store.Store) error {
 		p := &protection.Project{UUID: protection.NewUUID(), Name: name, Description: o.description, Hosts: o.hosts, PublicKey: sign.NewToken(),
-			PrivateKey: sign.NewToken(), Active: true, SpamScore: o.spamScore, SilentMode: o.silent, StatisticStorageLimit: protection.Forever,
+			PrivateKey: sign.NewToken(), Active: true, SpamScore: float64(o.spamScore), SilentMode: o.silent, StatisticStorageLimit: protection.Forever,
 			Settings: widget.Settings(nil)}
 		if err := s.CreateProject(ctx, p); err != nil {
 			return err
@@ -163,7 +181,7 @@ func newProjectList(a *app, core *coreOptions) *cobra.Command {
 		Example:     "  mosparoctl project list --output json",
 		Annotations: exits(ops.CodeInvalid, ops.CodeUnreachable),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return core.withStore(cmd.Context(), "list projects", func(s *store.Store) error { return runProjectList(cmd.Context(), a, s) })
+			return core.withData(cmd.Context(), "list projects", func(s *store.Store) error { return runProjectList(cmd.Context(), a, s) })
 		},
 	}
 }
@@ -197,7 +215,7 @@ func projectCommand(a *app, core *coreOptions, use, short, example string, run f
 		Use: use, Short: short, Example: example, Annotations: exits(ops.CodeInvalid, ops.CodeUnreachable), Args: argsOf(use),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
-			return core.withStore(ctx, cmd.Name(), func(s *store.Store) error {
+			return core.withData(ctx, cmd.Name(), func(s *store.Store) error {
 				p, err := findProject(ctx, s, args[0])
 				if err != nil {
 					return err

@@ -2,9 +2,12 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,17 +40,18 @@ seconds. PROJECT is a name, a UUID or an id; RULE is an id from "rule list".`,
 
 type ruleAddOptions struct {
 	name, description string
-	factor, rating    float64
+	factor, rating    numberFlag
 	items             []string
 	inactive          bool
 }
 
 func (o *ruleAddOptions) addFlags(cmd *cobra.Command) {
+	o.factor, o.rating = 1, 1
 	f := cmd.Flags()
 	f.StringVar(&o.name, "name", "", "`name` of the rule (default: its type)")
 	f.StringVar(&o.description, "description", "", "a `text` for whoever administers it")
-	f.Float64Var(&o.factor, "factor", 1, "`number` that all ratings of the rule are multiplied by")
-	f.Float64Var(&o.rating, "rating", 1, "`rating` of each item")
+	f.Var(&o.factor, "factor", "`number` that all ratings of the rule are multiplied by")
+	f.Var(&o.rating, "rating", "`rating` of each item")
 	f.StringArrayVar(&o.items, "item", nil, "an item, `TYPE=VALUE` (can be repeated)")
 	f.BoolVar(&o.inactive, "inactive", false, "leave the rule switched off")
 }
@@ -85,7 +89,7 @@ func runRuleAdd(ctx context.Context, a *app, s *store.Store, p *protection.Proje
 	}
 	r := &protection.Rule{ProjectID: p.ID, UUID: protection.NewUUID(), Name: o.name, Description: o.description, Type: kind, Active: !o.inactive}
 	if o.factor != 1 {
-		r.Factor = protection.NewFactor(o.factor)
+		r.Factor = protection.NewFactor(float64(o.factor))
 	}
 	items := make([]protection.RuleItem, 0, len(o.items))
 	for _, text := range o.items {
@@ -93,7 +97,7 @@ func runRuleAdd(ctx context.Context, a *app, s *store.Store, p *protection.Proje
 		if !ok {
 			return ops.Errorf(ops.CodeUsage, "item %q is not TYPE=VALUE", text)
 		}
-		item, err := newItem(allowed, typ, value, o.rating)
+		item, err := newItem(allowed, typ, value, float64(o.rating))
 		if err != nil {
 			return err
 		}
@@ -127,6 +131,25 @@ func warnOfItems(a *app, p *protection.Project, r *protection.Rule, items []prot
 	for _, problem := range rule.Compile(&protection.RuleSet{ProjectID: p.ID, Rules: []protection.Rule{probe}}, rule.MySQL).Problems() {
 		a.printer.Emit(ops.Event{Kind: ops.Warning, Message: fmt.Sprintf("%s %q can never match: %s", problem.ItemType, problem.Value, problem.Reason)})
 	}
+}
+
+// numberFlag is a number of a rule or a project; what is none, or infinite, would spoil every sum that it comes into.
+type numberFlag float64
+
+// String is the number.
+func (n *numberFlag) String() string { return strconv.FormatFloat(float64(*n), 'g', -1, 64) }
+
+// Type names the flag's value in help texts.
+func (n *numberFlag) Type() string { return "float" }
+
+// Set reads a finite number.
+func (n *numberFlag) Set(s string) error {
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil || math.IsNaN(f) || math.IsInf(f, 0) {
+		return errors.New("write a number, such as 2.5")
+	}
+	*n = numberFlag(f)
+	return nil
 }
 
 // ruleView is a rule in lists.
@@ -211,7 +234,7 @@ func runRuleImport(ctx context.Context, a *app, s *store.Store, p *protection.Pr
 		if value == "" || value[0] == '#' {
 			continue
 		}
-		item, err := newItem(rule.ItemTypes(kind), itemType, value, o.rating)
+		item, err := newItem(rule.ItemTypes(kind), itemType, value, float64(o.rating))
 		if err != nil {
 			return fmt.Errorf("line %d: %w", n, err)
 		}
@@ -226,7 +249,7 @@ func runRuleImport(ctx context.Context, a *app, s *store.Store, p *protection.Pr
 	}
 	r := &protection.Rule{ProjectID: p.ID, UUID: protection.NewUUID(), Name: o.name, Description: o.description, Type: kind, Active: !o.inactive}
 	if o.factor != 1 {
-		r.Factor = protection.NewFactor(o.factor)
+		r.Factor = protection.NewFactor(float64(o.factor))
 	}
 	if err := s.SaveRule(ctx, r); err != nil {
 		return err
@@ -253,7 +276,7 @@ type problemView struct {
 func newRuleCheck(a *app, core *coreOptions) *cobra.Command {
 	cmd := projectCommand(a, core, "check PROJECT", "List the items that can never match", "  mosparoctl rule check \"Contact form\"",
 		func(ctx context.Context, a *app, s *store.Store, p *protection.Project, _ []string) error {
-			m, err := matcher(ctx, s, p)
+			m, _, err := matcher(ctx, s, p)
 			if err != nil {
 				return err
 			}
@@ -277,17 +300,21 @@ func newRuleCheck(a *app, core *coreOptions) *cobra.Command {
 	return cmd
 }
 
-// matcher compiles the rules of a project for the kind of database they are in.
-func matcher(ctx context.Context, s *store.Store, p *protection.Project) (*rule.Matcher, error) {
+// matcher compiles the rules of a project for the kind of database they are in. names are id and name of its own rules by UUID.
+func matcher(ctx context.Context, s *store.Store, p *protection.Project) (m *rule.Matcher, names map[string]string, err error) {
 	set, err := s.LoadRules(ctx, p.ID)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	names = make(map[string]string, len(set.Rules))
+	for _, r := range set.Rules {
+		names[r.UUID] = fmt.Sprintf("%d %s", r.ID, r.Name)
 	}
 	database := rule.MySQL
 	if s.Embedded() {
 		database = rule.SQLite
 	}
-	return rule.Compile(set, database), nil
+	return rule.Compile(set, database), names, nil
 }
 
 // matchView is an item that matched.
@@ -315,7 +342,7 @@ func newRuleTest(a *app, core *coreOptions) *cobra.Command {
 }
 
 func runRuleTest(ctx context.Context, a *app, s *store.Store, p *protection.Project, text string, o ruleTestOptions) error {
-	m, err := matcher(ctx, s, p)
+	m, names, err := matcher(ctx, s, p)
 	if err != nil {
 		return err
 	}
@@ -329,7 +356,7 @@ func runRuleTest(ctx context.Context, a *app, s *store.Store, p *protection.Proj
 	for _, f := range r.Fields {
 		for _, x := range f.Matches {
 			views = append(views, matchView{f.Path, string(x.Type), x.Value, x.Rating, x.RuleUUID})
-			t.Rows = append(t.Rows, []string{f.Path, string(x.Type), x.Value, php.FormatFloat(x.Rating), x.RuleUUID})
+			t.Rows = append(t.Rows, []string{f.Path, string(x.Type), x.Value, php.FormatFloat(x.Rating), cmp.Or(names[x.RuleUUID], x.RuleUUID)})
 		}
 	}
 	spam := rule.IsSpam(r.Score, p.SpamScore, p.Active)

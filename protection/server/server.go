@@ -157,7 +157,7 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 		listener, err = l.Listen(ctx, network, place)
 	}
 	if err != nil {
-		return nil, protection.Errorf(protection.CodeInvalid, "listen on %s: %w", address, err).WithHint("choose another address with --listen")
+		return nil, protection.Errorf(protection.CodeInvalid, "listen on %s: %w", address, err).WithHint("choose another address with --listen, or --metrics-listen")
 	}
 	return listener, nil
 }
