@@ -13,7 +13,7 @@ import (
 func checksKeys() []binding {
 	some := func(m *Model) bool { return len(m.shownResults()) > 0 }
 	return []binding{
-		{keys: []string{"enter"}, help: "evidence", when: func(m *Model) bool { return some(m) && !m.wide() }, do: func(m *Model) tea.Cmd { m.open = !m.open; return nil }},
+		{keys: []string{"enter"}, help: "evidence", when: some, do: func(m *Model) tea.Cmd { m.open, m.openScroll = !m.open, 0; return nil }},
 		{keys: []string{"r"}, name: "check", help: "run all", when: idleChecks, do: runChecks},
 		{keys: []string{"t"}, help: "run this one", when: some, do: func(m *Model) tea.Cmd {
 			r := m.chosenResult()
@@ -44,7 +44,23 @@ func (m *Model) chosenResult() health.Result {
 	return all[max(min(m.at[screenChecks], len(all)-1), 0)]
 }
 
-// viewChecks draws the list, grouped by verdict, and the evidence of the chosen check beside or instead of it.
+// keepChosen calls change, which takes new results, and keeps the cursor on the check that was chosen, wherever that is sorted to.
+// A cursor at the top stays there, where the worst is.
+func (m *Model) keepChosen(change func()) {
+	if m.at[screenChecks] == 0 && !m.open || len(m.shownResults()) == 0 {
+		change()
+		return
+	}
+	name := m.chosenResult().Name
+	change()
+	if i := slices.IndexFunc(m.shownResults(), func(r health.Result) bool { return r.Name == name }); i >= 0 {
+		m.at[screenChecks] = i
+	} else {
+		m.open = false // the filter does not let it through any more
+	}
+}
+
+// viewChecks draws the list, grouped by verdict, with some of the evidence of the chosen check beside it; or all of the evidence.
 func viewChecks(m *Model, w, h int) []line {
 	all := m.shownResults()
 	if len(all) == 0 {
@@ -56,10 +72,12 @@ func viewChecks(m *Model, w, h int) []line {
 		}
 		return []line{text(dim, words)}
 	}
+	if m.open {
+		lines := m.evidence(m.chosenResult(), w)
+		m.openScroll = max(min(m.openScroll, len(lines)-h), 0)
+		return lines[m.openScroll:min(m.openScroll+h, len(lines))]
+	}
 	if !m.wide() {
-		if m.open {
-			return m.evidence(m.chosenResult(), w, h)
-		}
 		return m.checkList(all, w, h)
 	}
 	lw := min(w*2/5, 64)
@@ -67,7 +85,7 @@ func viewChecks(m *Model, w, h int) []line {
 	for i := range rule {
 		rule[i] = text(edge, "│")
 	}
-	return beside(beside(list, lw, rule, 2), lw+2, m.evidence(m.chosenResult(), w-lw-2, h), w-lw-2)
+	return beside(beside(list, lw, rule, 2), lw+2, shortEvidence(m.evidence(m.chosenResult(), w-lw-2), h), w-lw-2)
 }
 
 func (m *Model) checkList(all []health.Result, w, h int) []line {
@@ -111,7 +129,7 @@ func (m *Model) checkList(all []health.Result, w, h int) []line {
 }
 
 // evidence is what a check found, per node, and what to do.
-func (m *Model) evidence(r health.Result, w, h int) []line {
+func (m *Model) evidence(r health.Result, w int) []line {
 	out := []line{{{styleOf(r.Verdict), glyph(r.Verdict) + " " + word(r.Verdict) + " "}, {strong, r.Name}, {dim, "  " + m.evidenceAge(r.At)}}}
 	out = append(out, wrap(plain, r.Title, w)...)
 	out = append(out, nil)
@@ -135,7 +153,7 @@ func (m *Model) evidence(r health.Result, w, h int) []line {
 		}
 	}
 	if r.Verdict == health.OK {
-		return out[:min(len(out), h)]
+		return out
 	}
 	out = append(out, nil)
 	out = append(out, wrap(dim, "Why: "+r.Why, w)...)
@@ -146,9 +164,14 @@ func (m *Model) evidence(r health.Result, w, h int) []line {
 			out = append(out, wrap(accent, "Mend: "+m.svc.Redact(mend), w)...)
 		}
 	}
-	if len(out) > h && h > 1 { // the mend is what matters
-		tail := min(h/2, 6)
-		return append(append(out[:h-tail-1:h-tail-1], text(dim, "…")), out[len(out)-tail:]...)
-	}
 	return out
+}
+
+// shortEvidence makes evidence fit into h lines. It keeps the end, since the mend is what matters.
+func shortEvidence(lines []line, h int) []line {
+	if len(lines) <= h || h < 1 {
+		return lines
+	}
+	tail := min(h/2, 6)
+	return slices.Concat(lines[:h-tail-1], []line{text(dim, fmt.Sprintf("… %d more, ⏎ shows all", len(lines)-h+1))}, lines[len(lines)-tail:])
 }

@@ -277,11 +277,11 @@ func (p *palette) key(m *Model, k tea.Key) tea.Cmd {
 	case "down", "tab":
 		p.at++
 	case "enter":
-		m.dlg = nil
 		found := p.found()
 		if len(found) == 0 {
-			return nil
+			return nil // which it says, and what was typed can be mended
 		}
+		m.dlg = nil
 		c := found[max(min(p.at, len(found)-1), 0)]
 		_, rest, _ := strings.Cut(strings.TrimSpace(p.in.String()), " ")
 		return c.do(m, rest)

@@ -22,12 +22,17 @@ func eventsKeys() []binding {
 func (m *Model) shownEvents() []ops.Event {
 	var out []ops.Event
 	m.log.newest(func(e ops.Event) bool {
-		if matches(m.filter[screenEvents], string(e.Kind), e.Op, e.Node, e.Message, e.Error) {
+		if matchesEvent(m.filter[screenEvents], e) {
 			out = append(out, e)
 		}
 		return true
 	})
 	return out
+}
+
+// matchesEvent reports whether a filter lets an event through.
+func matchesEvent(filter string, e ops.Event) bool {
+	return matches(filter, string(e.Kind), e.Op, e.Node, e.Message, e.Error)
 }
 
 func viewEvents(m *Model, w, h int) []line {
@@ -76,7 +81,7 @@ func (m *Model) eventDetail(e ops.Event, w int) []line {
 		out = indent(" ", wrap(plain, words, max(w-2, 1)))
 	}
 	if e.Hint != "" {
-		out = append(out, line{{accent, " → " + e.Hint}})
+		out = append(out, indent(" ", wrap(accent, "→ "+m.svc.Redact(e.Hint), max(w-2, 1)))...)
 	}
 	return out
 }

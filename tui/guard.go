@@ -1,6 +1,9 @@
 package tui
 
 import (
+	"bufio"
+	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -124,6 +127,9 @@ func (l lent) Run() error {
 	return l.ExecCommand.Run()
 }
 
+// sshFailed is the exit status of ssh where it failed itself; others are of what ran on the node.
+const sshFailed = 255
+
 // process is a program that is lent the terminal.
 type process struct{ *exec.Cmd }
 
@@ -133,6 +139,18 @@ func (p process) SetStdin(r io.Reader) {
 		r = w.File
 	}
 	p.Stdin = r
+}
+
+// Run waits for ⏎ where ssh itself failed or could not be started: what it said would be gone with the next frame.
+func (p process) Run() error {
+	err := p.Cmd.Run()
+	var ended *exec.ExitError
+	if err == nil || errors.As(err, &ended) && ended.ExitCode() != sshFailed {
+		return err
+	}
+	fmt.Fprintf(p.Stdout, "\n%v. ⏎ goes back to the screen: ", err)
+	_, _ = bufio.NewReader(p.Stdin).ReadString('\n')
+	return err
 }
 
 func (p process) SetStdout(w io.Writer) { p.Stdout = w }

@@ -66,7 +66,9 @@ type Model struct {
 	shown  string // the node of the node screen
 	at     [screens]int
 	filter [screens]string
-	open   bool // the checks screen shows the evidence of one check
+	open   bool // the checks screen shows all the evidence of one check
+
+	openScroll int
 
 	dlg      dialog
 	op       *operation
@@ -234,10 +236,15 @@ func (m *Model) onNews(h happened) {
 			m.op.follow(e)
 		}
 	}
-	for _, r := range h.results {
-		was, known := m.st.put(r)
-		m.recordChanges(was, known, r)
+	if len(h.results) == 0 {
+		return
 	}
+	m.keepChosen(func() {
+		for _, r := range h.results {
+			was, known := m.st.put(r)
+			m.recordChanges(was, known, r)
+		}
+	})
 }
 
 // recordChanges notes each verdict of a check on a node that is not what it was. What keeps many checks from knowing anything, such
@@ -274,6 +281,9 @@ func (m *Model) record(e ops.Event) {
 	}
 	e.Message, e.Error, e.Hint = m.svc.Redact(e.Message), m.svc.Redact(e.Error), m.svc.Redact(e.Hint)
 	m.log.add(e)
+	if m.at[screenEvents] > 0 && matchesEvent(m.filter[screenEvents], e) {
+		m.at[screenEvents]++ // the cursor stays on its event; at the top it stays on the newest
+	}
 }
 
 // noteFor is how long a note stays at the bottom.
@@ -310,6 +320,10 @@ func (m *Model) onStop() tea.Cmd {
 func (m *Model) move(by int) {
 	if m.opShown() {
 		m.opScroll = max(m.opScroll+by, 0)
+		return
+	}
+	if m.screen == screenChecks && m.open {
+		m.openScroll = max(m.openScroll+by, 0)
 		return
 	}
 	n := m.current().rows(m)
