@@ -35,17 +35,7 @@ func TestLikeRsync(t *testing.T) {
 		}
 		t.Skip("rsync is not installed")
 	}
-	seed, rounds := uint64(time.Now().UnixNano()), 3
-	if s := os.Getenv("MOSPAROCTL_TEST_SEED"); s != "" {
-		var err error
-		seed, err = strconv.ParseUint(s, 10, 64)
-		must(t, err)
-	}
-	if s := os.Getenv("MOSPAROCTL_TEST_ROUNDS"); s != "" {
-		var err error
-		rounds, err = strconv.Atoi(s)
-		must(t, err)
-	}
+	seed, rounds := chance(t, 3)
 	for i, side := range []struct {
 		name string
 		host func(t *testing.T) ops.Host
@@ -73,6 +63,58 @@ func TestLikeRsync(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// chance is where random numbers begin, and how many rounds there are.
+func chance(t *testing.T, rounds int) (uint64, int) {
+	t.Helper()
+	seed := uint64(time.Now().UnixNano())
+	var err error
+	if s := os.Getenv("MOSPAROCTL_TEST_SEED"); s != "" {
+		seed, err = strconv.ParseUint(s, 10, 64)
+		must(t, err)
+	}
+	if s := os.Getenv("MOSPAROCTL_TEST_ROUNDS"); s != "" {
+		rounds, err = strconv.Atoi(s)
+		must(t, err)
+	}
+	return seed, rounds
+}
+
+// TestSyncUndoAtRandom makes random trees and random changes of both sides, syncs, takes the sync back, and compares what is
+// there with what was there before. The variables are those of TestLikeRsync.
+func TestSyncUndoAtRandom(t *testing.T) {
+	seed, rounds := chance(t, 4)
+	c := newCluster(t, "app1")
+	c.opts.Delete, c.opts.MaxDelete, c.opts.AllowOutside = true, "100%", true
+	c.mustSync()
+	f := &forest{t: t, r: rand.New(rand.NewPCG(seed, 9)), now: 1_600_000_000,
+		dirs: map[string]string{"source": c.path("admin", "var/data/any"), "target": c.path("app1", "var/data/any")}}
+	must(t, os.Mkdir(f.path("source"), 0o755))
+	must(t, os.Mkdir(f.path("target"), 0o755))
+	for round := range rounds {
+		f.change("source", 20)
+		c.mustSync()
+		f.change("source", 20)
+		f.change("target", 4)
+		before := listing(t, c.path("app1", ""))
+		p, _, err := c.plan()
+		must(t, err)
+		if p.Empty() {
+			continue
+		}
+		_, err = filesync.Apply(t.Context(), p, ops.ApplyOptions{})
+		must(t, err)
+		u, err := filesync.GatherUndo(t.Context(), c.opts, fmt.Sprintf("run%d", c.runs))
+		must(t, err)
+		p, _, err = filesync.PlanUndo(u, c.opts)
+		must(t, err)
+		_, err = filesync.Apply(t.Context(), p, ops.ApplyOptions{})
+		must(t, err)
+		if d := cmp.Diff(before, listing(t, c.path("app1", ""))); d != "" {
+			t.Fatalf("before the sync (-) and after its undo (+):\n%s\nround %d, MOSPAROCTL_TEST_SEED=%d", d, round, seed)
+		}
 	}
 }
 
@@ -121,11 +163,17 @@ type forest struct {
 	t    *testing.T
 	r    *rand.Rand
 	base string
-	as   []string // runs rsync as the user who writes to the target; nil: us
-	now  int64    // seconds; every change comes later than those before, so that none has size and time of another
+	dirs map[string]string // of source and target, where they are not in base
+	as   []string          // runs rsync as the user who writes to the target; nil: us
+	now  int64             // seconds; every change comes later than those before, so that none has size and time of another
 }
 
-func (f *forest) path(name string) string { return filepath.Join(f.base, name) }
+func (f *forest) path(name string) string {
+	if dir := f.dirs[name]; dir != "" {
+		return dir
+	}
+	return filepath.Join(f.base, name)
+}
 
 // round brings the target into step, and a copy of it by rsync, and compares the two.
 func (f *forest) round(source, target filesync.Peer) {
