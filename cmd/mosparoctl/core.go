@@ -41,6 +41,8 @@ func (o *coreOptions) load() (c *config.Config, dir string, err error) {
 		if files.Config, err = server.Standalone(dir); err != nil {
 			return nil, "", asCoreError("prepare data folder", err)
 		}
+	} else if _, err := os.Stat(o.configFile); err != nil {
+		return nil, "", &ops.Error{Code: ops.CodeInvalid, Op: "read configuration", Err: err, Hint: "name mosparo's config/env.mosparo.php with --config-file"}
 	}
 	if c, err = config.Load(files, os.LookupEnv); err == nil {
 		err = server.CheckConfig(c)

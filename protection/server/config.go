@@ -76,7 +76,8 @@ func CheckConfig(c *config.Config) error {
 			WithHint("name mosparo's configuration with --config-file, or a data folder with --data-dir")
 	case c.InstalledVersion != "" && c.InstalledVersion != store.SchemaVersion:
 		return protection.Errorf(protection.CodeSchema, "%s says that mosparo %s is installed; this program serves the database of mosparo %s",
-			c.Path, c.InstalledVersion, store.SchemaVersion).WithHint("finish the update of mosparo to %s", store.SchemaVersion)
+			c.Path, c.InstalledVersion, store.SchemaVersion).WithHint("use a mosparoctl that serves mosparo %s; or, if that is older than %s, update mosparo first",
+			c.InstalledVersion, store.SchemaVersion)
 	}
 	return nil
 }
