@@ -117,6 +117,24 @@ func TestFirstDeployBehindABalancerThatChecks(t *testing.T) {
 	l.mustBeOn("1.5.5")
 }
 
+// A node that an operator has drained stays so, and the plan says that.
+func TestDrainedNodeStaysOut(t *testing.T) {
+	l := newLab(t, t.TempDir(), 2)
+	l.install("1.5.3")
+	l.rotation.set("app2", "drain")
+	p := l.mustDeploy(l.tree("1.5.4", 5))
+	if s := l.rotation.state("app2"); s != "drain" {
+		t.Errorf("app2 is %s after the deploy", s)
+	}
+	for _, w := range p.Plan.Waves {
+		for _, s := range w.Steps {
+			if s.Node == "app2" && strings.Contains(s.Title, "take out of rotation") || s.ID == "app2/ready" && !strings.Contains(s.Title, "leave it out") {
+				t.Errorf("the plan says of %s: %s", s.ID, s.Title)
+			}
+		}
+	}
+}
+
 // What is wrong with the balancer itself is not put up with before the wizard either.
 func TestFirstDeployFailsWithTheBalancer(t *testing.T) {
 	l := newLab(t, t.TempDir(), 2)

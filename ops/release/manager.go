@@ -11,6 +11,12 @@ import (
 	"github.com/mosparoctl/mosparoctl/ops/filesync"
 )
 
+// States of a node at a balancer in which it is out of rotation, as Rotation's facts name them.
+const (
+	stateDrain = "drain"
+	stateMaint = "maint"
+)
+
 // Rotation takes nodes out of the rotation of the load balancers and puts them back; ops/balancer.Set is one.
 type Rotation interface {
 	// Facts are the states of nodes at the balancers, one fact a node and balancer.

@@ -117,9 +117,9 @@ func (b *builder) drainStep(n *NodeFacts) ops.Step {
 		Changes: []ops.Change{{Path: n.Node.ManagePath(holdName), Action: "create"}},
 		Undo:    &ops.Undo{Kind: undoReady, Node: n.Node.Name, Data: data},
 		Do:      b.doDrain(n, data)}
-	if len(n.Rotation) > 0 {
+	if changes := b.rotationChanges(n, "drain"); len(changes) > 0 {
 		s.Title, s.Cancel = "take out of rotation", true
-		s.Changes = append(s.Changes, b.rotationChanges(n, "drain")...)
+		s.Changes = append(s.Changes, changes...)
 	}
 	return s
 }
@@ -133,16 +133,28 @@ func (b *builder) readyStep(n *NodeFacts, settles []string) ops.Step {
 		s.Title, s.Changes = "leave out of rotation until mosparo is installed", nil
 		s.Do = b.doStayOut(n)
 	default:
-		s.Title = "put back into rotation"
-		s.Changes = append(s.Changes, b.rotationChanges(n, "ready")...)
+		s.Title = "mark as done, and leave it out of rotation as it was"
+		if changes := b.rotationChanges(n, "ready"); len(changes) > 0 {
+			s.Title = "put back into rotation"
+			s.Changes = append(s.Changes, changes...)
+		}
 	}
 	return s
 }
 
+// rotationChanges are those at the balancers at which n was in rotation before: an operator's drain is left as it is.
 func (b *builder) rotationChanges(n *NodeFacts, action string) []ops.Change {
 	var list []ops.Change
 	for _, f := range n.list() {
-		if strings.HasPrefix(f.Path, "balancer ") {
+		name, ok := strings.CutPrefix(f.Path, "balancer ")
+		if !ok {
+			continue
+		}
+		before := f.Value
+		if n.Hold != nil && n.Hold.Balancer != nil {
+			before = n.Hold.Balancer[name]
+		}
+		if before != stateDrain && before != stateMaint {
 			list = append(list, ops.Change{Path: f.Path, Action: action})
 		}
 	}
