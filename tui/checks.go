@@ -73,9 +73,7 @@ func viewChecks(m *Model, w, h int) []line {
 		return []line{text(dim, words)}
 	}
 	if m.open {
-		lines := m.evidence(m.chosenResult(), w)
-		m.openScroll = max(min(m.openScroll, len(lines)-h), 0)
-		return lines[m.openScroll:min(m.openScroll+h, len(lines))]
+		return m.part(m.evidence(m.chosenResult(), w), &m.openScroll, h)
 	}
 	if !m.wide() {
 		return m.checkList(all, w, h)

@@ -9,6 +9,9 @@ import (
 // headLines is how many lines the head has, and tabsLine which of them names the screens.
 const headLines, tabsLine = 2, 1
 
+// leastForBelow is the width from which on the foot says how many lines are below.
+const leastForBelow = 40
+
 // head is the two lines at the top: what deployment this is and how it is, and the screens.
 func (m *Model) head() []line {
 	right := m.status()
@@ -105,12 +108,28 @@ func (m *Model) tabs() (l line, ends [screens]int) {
 	return l.ruled(m.w), ends
 }
 
-// foot is the two lines at the bottom: a note, and the keys that matter here.
+// part is what h lines show of a body from line *at on, which is moved to where there is something. The foot tells how much is below.
+func (m *Model) part(lines []line, at *int, h int) []line {
+	*at = max(min(*at, len(lines)-h), 0)
+	end := min(*at+h, len(lines))
+	m.below = len(lines) - end
+	return lines[*at:end]
+}
+
+// footLines is how many lines the foot has.
+const footLines = 2
+
+// foot is the lines at the bottom: a note and how much is below, and the keys that matter here.
 func (m *Model) foot() []line {
-	rule := line(nil).ruled(m.w)
-	if m.note != "" && m.now.Sub(m.noteAt) < noteFor {
-		rule = line{{edge, "─ "}, {m.noteStyle, m.note}, {edge, " "}}.ruled(m.w)
+	var rule, below line
+	if m.below > 0 && m.w >= leastForBelow {
+		below = line{{dim, fmt.Sprintf(" ↓ %d more ", m.below)}, {edge, "─"}}
 	}
+	if m.note != "" && m.now.Sub(m.noteAt) < noteFor {
+		rule = line{{edge, "─ "}, {m.noteStyle, m.note}, {edge, " "}}
+	}
+	room := m.w - width(below.String())
+	rule = append(rule.ruled(room).fit(room), below...)
 	var keys line
 	list := m.current().keys
 	if m.opShown() {
@@ -121,7 +140,7 @@ func (m *Model) foot() []line {
 	if m.w < 60 {
 		tail, tw = line{{accent, " ?"}, {dim, " keys"}}, 7
 	}
-	room := m.w - tw
+	room = m.w - tw
 	for _, b := range list {
 		if key := (line{{accent, " " + keyName(b.keys[0])}, {dim, " " + b.help + " "}}); b.works(m) && width(key.String()) <= room {
 			keys, room = append(keys, key...), room-width(key.String()) // those that don't fit are in the help

@@ -28,10 +28,7 @@ func dataKeys() []binding {
 }
 
 func viewData(m *Model, w, h int) []line {
-	lines := dataBody(m, w)
-	from := max(min(m.at[screenData], len(lines)-h), 0)
-	m.at[screenData] = from
-	return lines[from:min(from+h, len(lines))]
+	return m.part(dataBody(m, w), &m.at[screenData], h)
 }
 
 // dataBody draws database and cache as the nodes see them: who they are, then every check of theirs with its figures,

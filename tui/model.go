@@ -85,6 +85,7 @@ type Model struct {
 
 	mouse bool
 	spots []spot // of the last frame
+	below int    // lines that the last frame had no room for
 }
 
 // New makes the model. ctx ends its readings.
@@ -371,9 +372,8 @@ func (m *Model) frame() []line {
 		return nil
 	}
 	out := m.head()
-	foot := m.foot()
-	room := max(m.h-len(out)-len(foot), 0)
-	m.spots = m.spots[:0]
+	room := max(m.h-len(out)-footLines, 0)
+	m.spots, m.below = m.spots[:0], 0
 	var body []line
 	if m.opShown() {
 		body = m.viewOperation(m.w, room)
@@ -386,7 +386,7 @@ func (m *Model) frame() []line {
 	for len(body) < room {
 		body = append(body, nil)
 	}
-	out = append(append(out, body...), foot...)
+	out = append(append(out, body...), m.foot()...)
 	if len(out) > m.h {
 		out = out[:m.h]
 	}

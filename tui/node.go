@@ -50,10 +50,7 @@ func openShell(m *Model) tea.Cmd {
 }
 
 func viewNode(m *Model, w, h int) []line {
-	lines := nodeBody(m, w)
-	from := max(min(m.at[screenNode], len(lines)-h), 0)
-	m.at[screenNode] = from
-	return lines[from:min(from+h, len(lines))]
+	return m.part(nodeBody(m, w), &m.at[screenNode], h)
 }
 
 // nodeBody is all that is known of the node.

@@ -49,8 +49,7 @@ func (m *Model) viewOperation(w, h int) []line {
 	default:
 		lines = m.viewRun(w)
 	}
-	m.opScroll = max(min(m.opScroll, len(lines)-h), 0)
-	return lines[m.opScroll:min(m.opScroll+h, len(lines))]
+	return m.part(lines, &m.opScroll, h)
 }
 
 // viewPlan draws what would be done: notes, content, waves with steps and changes.

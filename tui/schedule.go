@@ -18,10 +18,7 @@ func cronKeys() []binding {
 }
 
 func viewCron(m *Model, w, h int) []line {
-	lines := cronBody(m, w)
-	from := max(min(m.at[screenCron], len(lines)-h), 0)
-	m.at[screenCron] = from
-	return lines[from:min(from+h, len(lines))]
+	return m.part(cronBody(m, w), &m.at[screenCron], h)
 }
 
 // dayAhead is the length of the timeline.

@@ -23,10 +23,7 @@ func serveKeys() []binding {
 }
 
 func viewServe(m *Model, w, h int) []line {
-	lines := serveBody(m, w, h)
-	from := max(min(m.at[screenServe], len(lines)-h), 0)
-	m.at[screenServe] = from
-	return lines[from:min(from+h, len(lines))]
+	return m.part(serveBody(m, w, h), &m.at[screenServe], h)
 }
 
 // serveBody draws what the protection cores of the nodes do: all together as charts, each by itself, and the rules that
