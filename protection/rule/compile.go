@@ -12,6 +12,7 @@ import (
 	"github.com/zeebo/xxh3"
 
 	"github.com/mosparoctl/mosparoctl/protection"
+	"github.com/mosparoctl/mosparoctl/protection/iprange"
 	"github.com/mosparoctl/mosparoctl/protection/php"
 	"github.com/mosparoctl/mosparoctl/protection/phpregex"
 )
@@ -282,7 +283,7 @@ func (c *compiler) placeSubnet(lower string) string {
 	if err != nil {
 		return "mosparo cannot save an IPv6 range of this length"
 	}
-	prefix, ok := parseSubnet(lower)
+	prefix, ok := iprange.Parse(lower)
 	if !ok {
 		return "no range of addresses"
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/zeebo/xxh3"
 
 	"github.com/mosparoctl/mosparoctl/protection"
+	"github.com/mosparoctl/mosparoctl/protection/iprange"
 	"github.com/mosparoctl/mosparoctl/protection/php"
 	"github.com/mosparoctl/mosparoctl/protection/wildcard"
 )
@@ -64,7 +65,7 @@ func Hashed(value string) string {
 // preparedSubnet makes the textual prefix of the addresses of a range, as mosparo does. For many lengths no address has
 // the prefix; such a subnet never matches.
 func preparedSubnet(lower string) (string, error) {
-	prefix, ok := parseSubnet(lower)
+	prefix, ok := iprange.Parse(lower)
 	if !ok {
 		return lower, nil
 	}
@@ -97,32 +98,6 @@ func firstGroups(addr [16]byte, count int) string {
 	}
 	text := netip.AddrFrom16(addr).String()
 	return text[:len(text)-len(":101")*(8-count)]
-}
-
-// parseSubnet reads an address with or without a prefix length; host bits may be set, and decimal numbers may begin with
-// zeros. A bare address is a range of one.
-func parseSubnet(text string) (netip.Prefix, bool) {
-	text = withoutLeadingZeros(text)
-	if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" {
-		return netip.PrefixFrom(addr, addr.BitLen()), true
-	}
-	prefix, err := netip.ParsePrefix(text)
-	return prefix, err == nil
-}
-
-// withoutLeadingZeros drops those of the octets of an IPv4 address and of a prefix length.
-func withoutLeadingZeros(text string) string {
-	var out strings.Builder
-	begins := true // whether a number begins here
-	for i := range len(text) {
-		c := text[i]
-		if begins && c == '0' && i+1 < len(text) && '0' <= text[i+1] && text[i+1] <= '9' {
-			continue
-		}
-		begins = c == '.' || c == '/'
-		out.WriteByte(c)
-	}
-	return out.String()
 }
 
 // like is SQL's LIKE on lower-cased texts: % is any run, _ any one character. With escapes a backslash takes the meaning

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/mosparoctl/mosparoctl/protection/iprange"
 	"github.com/mosparoctl/mosparoctl/protection/php"
 )
 
@@ -22,8 +23,8 @@ func Listed(list, ip string) bool {
 // inRange reports whether text is a CIDR range of the same family that contains the address. Host bits may be set; a
 // range without a length is none.
 func inRange(text, ip string) bool {
-	prefix, err := netip.ParsePrefix(text)
-	if err != nil {
+	prefix, ok := iprange.Parse(text)
+	if !ok || !strings.Contains(text, "/") {
 		return false
 	}
 	addr, err := netip.ParseAddr(ip)

@@ -71,9 +71,10 @@ func TestResolve(t *testing.T) {
 }
 
 func TestListed(t *testing.T) {
-	const list = "10.0.0.1\r\n192.168.0.7/24,2001:db8::/32\n 10.0.0.9"
+	const list = "10.0.0.1\r\n192.168.0.7/24,2001:db8::/32\n 10.0.0.9,172.016.000.0/012,9.9.9.9/"
 	for ip, want := range map[string]bool{
 		"10.0.0.1": true, "192.168.0.200": true, "192.168.1.1": false, "2001:db8:1::2": true, "10.0.0.9": false, "": false, "::ffff:192.168.0.1": false,
+		"172.20.0.1": true, "172.32.0.1": false, "9.9.9.9": false,
 	} {
 		if Listed(list, ip) != want {
 			t.Errorf("%q: %v", ip, !want)
