@@ -57,16 +57,14 @@ type Options struct {
 	Health   func(context.Context) Health
 	Locate   func(ip string) *protection.Localization // nil: no GeoIP
 
-	Proxies        security.Proxies
-	ForwardedFor   string // name of a header that takes the place of X-Forwarded-For, empty: none
-	APIAllowList   string // addresses that may use the backend APIs, empty: all
-	HealthAllow    string // addresses that may ask for health, empty: all
-	BypassHealth   bool   // health says nothing and is always 200
-	MaxBody        int64  // bytes of a request's body, 0: DefaultMaxBody
-	MaxLargeBodies int    // requests with more than smallBody bytes handled at once, 0: 4
-
-	Resources *Resources   // /build/ and /resources/, nil: none
-	WebCron   http.Handler // /cron-jobs/execute, nil: none
+	Proxies      security.Proxies
+	ForwardedFor string       // name of a header that takes the place of X-Forwarded-For, empty: none
+	APIAllowList string       // addresses that may use the backend APIs, empty: all
+	HealthAllow  string       // addresses that may ask for health, empty: all
+	BypassHealth bool         // health says nothing and is always 200
+	MaxBody      int64        // bytes of a request's body, 0: DefaultMaxBody
+	Resources    *Resources   // /build/ and /resources/, nil: none
+	WebCron      http.Handler // /cron-jobs/execute, nil: none
 
 	WebCronAllow string // addresses that may use it, empty: all
 
@@ -91,13 +89,11 @@ type MatchedRule struct {
 // DefaultMaxBody is PHP's default of post_max_size.
 const DefaultMaxBody = 8 << 20
 
-// smallBody is the size of a body up to which any number of requests is read at once.
-const smallBody = 256 << 10
-
 // Handler answers requests.
 type Handler struct {
-	o     Options
-	large chan struct{} // slots for requests with large bodies
+	o        Options
+	reading  *budget // bodies while they are read
+	decoding *budget // what is made of them
 }
 
 // New makes a handler.
@@ -105,16 +101,13 @@ func New(o Options) *Handler {
 	if o.MaxBody == 0 {
 		o.MaxBody = DefaultMaxBody
 	}
-	if o.MaxLargeBodies == 0 {
-		o.MaxLargeBodies = 4
-	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.Observe == nil {
 		o.Observe = func(string, int, time.Duration) {}
 	}
-	return &Handler{o: o, large: make(chan struct{}, o.MaxLargeBodies)}
+	return &Handler{o: o, reading: newBudget(smallBody, usualBody, usualBodies, largeBodies), decoding: newBudget(smallRequest, usualRequest, requests, requests)}
 }
 
 // call is one request on its way.

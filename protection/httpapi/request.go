@@ -47,7 +47,7 @@ func overridden(r *http.Request) string {
 	return name
 }
 
-// readBody reads and decodes the body. Of large bodies only a few are in memory at a time; release gives the slot back.
+// readBody reads and decodes the body, within the memory that requests share; release gives it back.
 func (c *call) readBody() (release func(), err error) {
 	release = func() {}
 	if c.r.Body == nil || c.r.ContentLength == 0 {
@@ -56,34 +56,55 @@ func (c *call) readBody() (release func(), err error) {
 	if c.r.ContentLength > c.h.o.MaxBody {
 		return release, c.tooLarge()
 	}
-	var raw []byte
-	if c.r.ContentLength > 0 && c.r.ContentLength <= smallBody {
-		raw = make([]byte, c.r.ContentLength)
-		_, err = io.ReadFull(c.r.Body, raw)
-	} else {
-		if raw, err = io.ReadAll(io.LimitReader(c.r.Body, smallBody+1)); err == nil && len(raw) > smallBody {
-			select {
-			case c.h.large <- struct{}{}:
-			case <-c.r.Context().Done():
-				return release, exception{status: http.StatusRequestTimeout}
-			}
-			release = func() { <-c.h.large }
-			raw, err = c.readLarge(raw)
-		}
+	raw, read, err := c.readRaw()
+	if err != nil {
+		return release, c.bodyError(err)
 	}
-	if err == nil {
-		err = c.decode(raw)
+	decoded, err := c.h.decoding.take(c.r.Context(), cost(raw))
+	if err != nil {
+		read()
+		return release, err
 	}
+	if err := c.decode(raw); err != nil {
+		decoded()
+		read()
+		return release, c.bodyError(err)
+	}
+	return func() { decoded(); read() }, nil
+}
+
+// bodyError is the reply to a body that can't be read or decoded.
+func (c *call) bodyError(err error) error {
 	var known exception
 	var reply failure
-	if err != nil && !errors.As(err, &known) && !errors.As(err, &reply) {
-		err = exception{status: http.StatusBadRequest} // the client broke off
+	if errors.As(err, &known) || errors.As(err, &reply) {
+		return err
 	}
-	if err != nil {
+	return exception{status: http.StatusBadRequest} // the client broke off
+}
+
+// readRaw reads the body. Beyond its beginning it counts with the size that was announced, or the largest one.
+func (c *call) readRaw() (raw []byte, release func(), err error) {
+	if n := c.r.ContentLength; n > 0 && n <= smallBody {
+		raw = make([]byte, n)
+		_, err = io.ReadFull(c.r.Body, raw)
+		return raw, func() {}, err
+	}
+	if raw, err = io.ReadAll(io.LimitReader(c.r.Body, smallBody+1)); err != nil || len(raw) <= smallBody {
+		return raw, func() {}, err
+	}
+	announced := c.r.ContentLength
+	if announced < 0 {
+		announced = c.h.o.MaxBody
+	}
+	if release, err = c.h.reading.take(c.r.Context(), announced); err != nil {
+		return nil, nil, err
+	}
+	if raw, err = c.readLarge(raw); err != nil {
 		release()
-		release = func() {}
+		return nil, nil, err
 	}
-	return release, err
+	return raw, release, nil
 }
 
 func (c *call) readLarge(begun []byte) ([]byte, error) {
