@@ -180,7 +180,7 @@ func browse(t *testing.T, handler http.Handler, done <-chan []string) []string {
 // TestBrowser drives the script in Chromium through what websites and plugins rely on, once with workers and once on a
 // page whose content security policy forbids them.
 func TestBrowser(t *testing.T) {
-	want := []string{"missing container", "build", "token", "form data", "submit gate", "keyboard", "change resets", "change during the check", "a late answer",
+	want := []string{"missing container", "build", "token", "form data", "submit gate", "keyboard", "change resets", "a field that was added", "change during the check", "a late answer",
 		"a token that was sent already", "back to the page", "spam", "lockout", "server error", "form reset", "a slow token", "own texts",
 		"delay", "invisible", "refused invisibly", "multi step", "second form", "design mode"}
 	for name, policy := range map[string]string{"worker": "", "no worker": "worker-src 'none'"} {

@@ -3,8 +3,11 @@
 package widget
 
 import (
+	"cmp"
 	_ "embed"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -31,12 +34,17 @@ const (
 type Assets struct {
 	Script string // text/javascript
 	Style  string // text/css: values as variables with defaults
+	logo   string // of a release, empty: ours
 }
+
+// releaseLogo is where a release has the image that it serves at LogoPath.
+const releaseLogo = "build/images/mosparo_text_logo.svg"
 
 // Own returns the assets written for this program.
 func Own() Assets { return Assets{Script: compact(ownScript), Style: ownStyle} }
 
-// FromRelease reads the assets of the mosparo release in a folder. The error is fs.ErrNotExist if one is missing.
+// FromRelease reads the assets of the mosparo release in a folder; without a logo in it there is ours. The error is
+// fs.ErrNotExist if another one is missing.
 func FromRelease(dir string) (Assets, error) {
 	var a Assets
 	for path, into := range map[string]*string{ScriptPath: &a.Script, StylePath: &a.Style} {
@@ -46,6 +54,11 @@ func FromRelease(dir string) (Assets, error) {
 		}
 		*into = string(data)
 	}
+	logo, err := os.ReadFile(filepath.Join(dir, "public", filepath.FromSlash(releaseLogo)))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return Assets{}, fmt.Errorf("read logo of the release: %w", err)
+	}
+	a.logo = string(logo)
 	return a, nil
 }
 
@@ -66,16 +79,28 @@ func compact(script string) string {
 	return b.String()
 }
 
-// Logo returns the image shown in the box. With forcedColors it is opaque and black, or white on a dark scheme.
-func Logo(forcedColors, dark bool) string {
+// Logo returns the image shown in the box. With forcedColors it is opaque and, by the colour scheme of the browser, black ("l")
+// or white ("d").
+func (a Assets) Logo(forcedColors bool, scheme string) string {
 	if !forcedColors {
-		return ownLogo
+		return cmp.Or(a.logo, ownLogo)
 	}
-	colour := "#000000"
-	if dark {
-		colour = "#FFFFFF"
+	if a.logo == "" {
+		colour := "#000000"
+		if scheme == "d" {
+			colour = "#FFFFFF"
+		}
+		return strings.NewReplacer("#777777", colour, `opacity="0.6"`, `opacity="1.0"`).Replace(ownLogo)
 	}
-	return strings.NewReplacer("#777777", colour, `opacity="0.6"`, `opacity="1.0"`).Replace(ownLogo)
+	const text = "var(--mosparo-text-color, rgb(0, 0, 0))" // as the release's image has it
+	logo := strings.ReplaceAll(a.logo, "opacity:0.8;", "opacity:1.0;")
+	switch scheme {
+	case "l":
+		logo = strings.ReplaceAll(logo, text, "#000000")
+	case "d":
+		logo = strings.ReplaceAll(logo, text, "#FFFFFF")
+	}
+	return logo
 }
 
 // Style is the style sheet of one project, made of the base style sheet: each variable whose fallback is its default gets

@@ -133,12 +133,12 @@ func TestAssets(t *testing.T) {
 	if regexp.MustCompile(`(?i)https?://`).MatchString(a.Script + a.Style) {
 		t.Error("an address of somebody else")
 	}
-	for _, logo := range []string{widget.Logo(false, false), widget.Logo(true, false), widget.Logo(true, true)} {
+	for _, logo := range []string{a.Logo(false, ""), a.Logo(true, "l"), a.Logo(true, "d")} {
 		if err := xml.Unmarshal([]byte(logo), new(struct{})); err != nil {
 			t.Error(err)
 		}
 	}
-	if dark := widget.Logo(true, true); !strings.Contains(dark, "#FFFFFF") || !strings.Contains(dark, `opacity="1.0"`) {
+	if dark := a.Logo(true, "d"); !strings.Contains(dark, "#FFFFFF") || !strings.Contains(dark, `opacity="1.0"`) {
 		t.Error(dark)
 	}
 	dir := t.TempDir()
@@ -154,8 +154,27 @@ func TestAssets(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if a, err := widget.FromRelease(dir); err != nil || a.Script != "mosparo-frontend.js" || a.Style != "mosparo-frontend.css" {
-		t.Error(a, err)
+	r, err := widget.FromRelease(dir)
+	if err != nil || r.Script != "mosparo-frontend.js" || r.Style != "mosparo-frontend.css" || r.Logo(true, "d") != a.Logo(true, "d") {
+		t.Error(r, err)
+	}
+	if err := os.Mkdir(filepath.Join(build, "images"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	const logo = "<svg>{opacity:0.8;}{fill:var(--mosparo-text-color, rgb(0, 0, 0));}</svg>"
+	if err := os.WriteFile(filepath.Join(build, "images", "mosparo_text_logo.svg"), []byte(logo), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r, err = widget.FromRelease(dir); err != nil {
+		t.Fatal(err)
+	}
+	for scheme, want := range map[string]string{"l": "#000000", "d": "#FFFFFF", "u": "var(--mosparo-text-color, rgb(0, 0, 0))"} {
+		if got := r.Logo(true, scheme); got != "<svg>{opacity:1.0;}{fill:"+want+";}</svg>" {
+			t.Errorf("%s: %s", scheme, got)
+		}
+	}
+	if r.Logo(false, "d") != logo {
+		t.Error(r.Logo(false, "d"))
 	}
 }
 

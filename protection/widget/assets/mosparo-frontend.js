@@ -188,10 +188,11 @@
     },
 
     listen() {
-      var self = this, form = this.formElement, box = this.checkboxFieldElement, reset = function () { self.resetState(); };
-      form.querySelectorAll(this.options.inputFieldSelector).forEach(function (el) {
-        if (el !== self.validationTokenElement) on(el, 'change', reset);
-      });
+      var self = this, form = this.formElement, box = this.checkboxFieldElement;
+      // The form hears of its fields on their way down, so also of those that the page adds later.
+      form.addEventListener('change', function (e) {
+        if (e.target !== self.validationTokenElement && e.target.matches(self.options.inputFieldSelector)) self.resetState();
+      }, true);
       on(form, 'submit', function (e) { self.gate(e); });
       function again() { self.resetState(); self.requestSubmitToken(); }
       on(form, 'reset', again);
@@ -243,7 +244,7 @@
     hideError() {
       this.state('invalid', false);
       this.checkboxFieldElement.removeAttribute('aria-invalid');
-      this.errorMessageElement.textContent = '';
+      this.errorMessageElement.textContent = this.accessibleStatusElement.textContent = '';
       this.showElement(this.errorMessageElement, 'error-message', false);
     },
 

@@ -84,6 +84,16 @@
       form.elements.a.value = 'three';
       form.elements.a.dispatchEvent(new Event('change', { bubbles: true }));
       check(!has('checked') && !m.checkboxFieldElement.checked, 'still checked');
+      check(m.accessibleStatusElement.textContent === '', 'still told to be accepted');
+    });
+    await step('a field that was added', async () => {
+      m.checkForm();
+      await until(() => has('checked'), 'check');
+      form.elements.ta.insertAdjacentHTML('afterend', '<input type="text" name="late">');
+      form.elements.late.value = 'v';
+      form.elements.late.dispatchEvent(new Event('change'));
+      form.elements.late.remove();
+      check(!has('checked'), 'still checked');
     });
     await step('change during the check', async () => {
       m.checkForm();
