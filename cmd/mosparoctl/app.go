@@ -234,7 +234,8 @@ func (a *app) confirmTyped(question, want, instead string) error {
 // ask prints a question and reads a line.
 func (a *app) ask(question, instead string) (string, error) {
 	if !a.interactive() {
-		return "", ops.Errorf(ops.CodeConfirm, "a confirmation is needed and there is no terminal to ask on").WithHint("%s", instead)
+		asked, _, _ := strings.Cut(strings.TrimSuffix(question, " [y/N] "), "\nType ")
+		return "", ops.Errorf(ops.CodeConfirm, "a confirmation is needed and there is no terminal to ask on: %s", asked).WithHint("%s", instead)
 	}
 	fmt.Fprint(a.stderr, question)
 	line, err := readLine(a.stdin)

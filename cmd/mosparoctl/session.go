@@ -233,7 +233,7 @@ func applied(res ops.ApplyResult) string {
 	if len(changed) == 0 {
 		return "nothing to do, nothing was changed"
 	}
-	return fmt.Sprintf("done, %d steps on %s", steps, strings.Join(changed, ", "))
+	return fmt.Sprintf("done, %s on %s", count(steps, "step"), strings.Join(changed, ", "))
 }
 
 // reporter turns what something outside a plan tells into events.
@@ -275,5 +275,5 @@ func (s *session) dryRun(p *ops.Plan) error {
 	if p.Empty() {
 		return nil
 	}
-	return ops.Errorf(ops.CodeFindings, "dry run: %d steps on %s would run", p.Steps(), strings.Join(p.Nodes(), ", "))
+	return ops.Errorf(ops.CodeFindings, "dry run: %s on %s would run", count(p.Steps(), "step"), strings.Join(p.Nodes(), ", "))
 }

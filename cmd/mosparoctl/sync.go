@@ -141,7 +141,7 @@ func runSync(ctx context.Context, a *app, o syncOptions) error {
 		if err != nil {
 			return err
 		}
-		return s.applyEach(ctx, p, f.Failures(), len(f.Targets), fmt.Sprintf("%d files on %s", f.Tree.Files(), count(len(f.Targets), "node")))
+		return s.applyEach(ctx, p, f.Failures(), len(f.Targets), fmt.Sprintf("%s on %s", count(f.Tree.Files(), "file"), count(len(f.Targets), "node")))
 	})
 }
 
@@ -193,7 +193,7 @@ func (s *session) lookSync(ctx context.Context, o filesync.SyncOptions, brief bo
 	case len(drift) > 0:
 		return ops.Errorf(ops.CodeFindings, "%s out of step", count(len(drift), "path")).WithHint("mosparoctl sync")
 	}
-	s.app.printer.Emit(ops.Event{Kind: ops.Summary, Op: "sync", Message: fmt.Sprintf("in step: %d files on %s", f.Tree.Files(), count(len(f.Targets), "node"))})
+	s.app.printer.Emit(ops.Event{Kind: ops.Summary, Op: "sync", Message: fmt.Sprintf("in step: %s on %s", count(f.Tree.Files(), "file"), count(len(f.Targets), "node"))})
 	return nil
 }
 

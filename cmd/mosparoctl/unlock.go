@@ -107,7 +107,7 @@ func runRecover(ctx context.Context, a *app) error {
 			return ops.Errorf(ops.CodeFailed, "recover: %w", err)
 		}
 		if err == nil {
-			a.printer.Emit(ops.Event{Kind: ops.Summary, Op: "recover", Message: fmt.Sprintf("done, %d steps taken back", n)})
+			a.printer.Emit(ops.Event{Kind: ops.Summary, Op: "recover", Message: fmt.Sprintf("done, %s taken back", count(n, "step"))})
 		}
 		return err
 	})
