@@ -68,7 +68,11 @@ func (c *call) resource(path string) {
 		}
 		c.w.Header().Set("Cache-Control", yearLong)
 		c.w.Header().Set("Content-Disposition", "inline; filename=logo.svg")
-		c.shared("image/svg+xml", widget.Logo(fc.Truthy(), pcs.Identical(php.String("d"))))
+		scheme, given := pcs.Str()
+		if !given {
+			scheme = "l"
+		}
+		c.shared("image/svg+xml", c.h.o.Resources.Assets.Logo(fc.Truthy(), scheme))
 		return
 	}
 	p, err := c.h.o.Resources.Projects.ByUUID(c.r.Context(), f.uuid)
