@@ -80,6 +80,8 @@ func (m *Manager) PlanUnadopt(f *NodeFacts) (*Planned, error) {
 			{Path: n.Paths.Root, Action: "update", Detail: "all that lies in " + b.at(f, "")},
 			{Path: n.SharedPath(""), Action: "delete", Detail: "its content goes back to its place"},
 			{Path: n.InstallPath(), Action: "delete"}},
+		// Broken off halfway, a node is neither: going on is the way out, and the same as taking an adoption back.
+		Undo: &ops.Undo{Kind: undoAdopt, Node: n.Name, Data: map[string]string{"release": active.ID}},
 		Do: func(ctx context.Context, report ops.Reporter) error {
 			if err := m.undoAdoption(ctx, ops.Undo{Node: n.Name, Data: map[string]string{"release": active.ID}}); err != nil {
 				return err
@@ -205,6 +207,7 @@ func (m *Manager) undoAdoption(ctx context.Context, u ops.Undo) error {
 	dir := releasePath(n, id)
 	top, err := host.ReadDir(ctx, dir)
 	if errors.Is(err, fs.ErrNotExist) {
+		removeEmpty(ctx, host, n, m.sharedOf(n, KindMosparo))
 		return nil
 	}
 	if err != nil {

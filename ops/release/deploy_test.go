@@ -358,3 +358,34 @@ func TestCorruptedLinkSourceIsSentAgain(t *testing.T) {
 	l.mustDeploy(l.tree("1.5.4", 10))
 	l.mustBeOn("1.5.4")
 }
+
+// A stored release that holds data where its links should be is not repaired by deleting the data.
+func TestRepairSparesData(t *testing.T) {
+	for _, data := range []string{"var/data/data.sqlite", "config/env.mosparo.php"} {
+		l := newLab(t, t.TempDir(), 1)
+		old := l.tree("1.5.3", 5)
+		l.mustDeploy(old)
+		first := l.current(l.d.Nodes[0].Name)
+		l.now = l.now.Add(time.Hour)
+		l.mustDeploy(l.tree("1.5.4", 5))
+		name := filepath.Join(releasePath(l.d.Nodes[0], first), data)
+		link := name
+		if strings.HasPrefix(data, "var/data/") {
+			link = filepath.Dir(name)
+		}
+		if err := os.Remove(link); err != nil {
+			t.Fatal(err)
+		}
+		l.write(name, "all there is")
+		p, err := l.plan(old, Options{Downgrade: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.apply(p); err == nil || !strings.Contains(err.Error(), data) || !strings.Contains(ops.HintOf(err), "move it to") {
+			t.Errorf("%s: %v", data, err)
+		}
+		if got := l.read(name); got != "all there is" {
+			t.Errorf("%s is %q", data, got)
+		}
+	}
+}

@@ -202,6 +202,9 @@ func (b *builder) doVerify(n *NodeFacts) stepFunc {
 		}
 		wrong, err := compare(ctx, peer, dir, want)
 		if err == nil && len(wrong) > 0 && b.src != nil {
+			if err := b.spareData(n, wrong); err != nil {
+				return err
+			}
 			report.Warnf("not as stored, sending again: %s", describe(wrong))
 			if _, err := filesync.Transfer(ctx, b.src.peer, b.src.root, peer, dir, wrong, filesync.Options{AllowOutside: true}); err != nil {
 				return err
@@ -217,6 +220,22 @@ func (b *builder) doVerify(n *NodeFacts) stepFunc {
 		}
 		return err
 	}
+}
+
+// spareData refuses repairs that would delete a file in the place of a link to a shared path: it may be the only one of its kind.
+func (b *builder) spareData(n *NodeFacts, repairs []filesync.Op) error {
+	for _, op := range repairs {
+		if op.Old == nil || !op.Old.IsFile() {
+			continue
+		}
+		for _, s := range b.m.sharedOf(n.Node, b.src.Kind) {
+			if op.Path() == s.path || strings.HasPrefix(op.Path(), s.path+"/") {
+				return ops.Errorf(ops.CodeFailed, "release %s holds %s itself, where a link to the shared path should be", b.target.ID, op.Path()).
+					On(n.Node.Name).WithHint("move it to %s, or away", n.Node.SharedPath(op.Path()))
+			}
+		}
+	}
+	return nil
 }
 
 // doDrain leaves a note on the node and takes it out of rotation.

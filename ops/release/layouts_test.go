@@ -124,6 +124,61 @@ func TestAdoptionBrokenAnywhere(t *testing.T) {
 	}
 }
 
+// The way back from an adoption that breaks off anywhere is gone to its end by the same run or by the next, or was not begun.
+func TestUnadoptionBrokenAnywhere(t *testing.T) {
+	for at := 1; ; at += 5 {
+		l := newLab(t, t.TempDir(), 1)
+		n := l.d.Nodes[0]
+		if err := os.Rename(l.tree("1.5.3", 2), n.Paths.Root); err != nil {
+			t.Fatal(err)
+		}
+		l.write(filepath.Join(n.Paths.Root, "var/data/data.sqlite"), "all there is")
+		inPlace := listing(t, n.Paths.Root)
+		m := l.manager()
+		facts, err := m.Read(t.Context(), l.d.Nodes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		src, err := m.OpenInstallation(t.Context(), n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := m.PlanAdopt(facts.Nodes[0], src, "")
+		if err == nil {
+			err = l.apply(p)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		adopted := listing(t, n.Paths.Root)
+		if facts, err = m.Read(t.Context(), l.d.Nodes); err != nil {
+			t.Fatal(err)
+		}
+		if p, err = m.PlanUnadopt(facts.Nodes[0]); err != nil {
+			t.Fatal(err)
+		}
+		l.broken(t, "cut", at)
+		journal, err := ops.OpenJournal(l.dir+"/journals", "unadopt")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = ops.Apply(t.Context(), p.Plan, ops.ApplyOptions{Undoers: m.Undoers(), Journal: journal})
+		if err == nil {
+			if at < 20 {
+				t.Errorf("only %d calls: the fault was hardly ever in the way", at)
+			}
+			return
+		}
+		l.wrap = nil
+		if _, err := ops.Recover(t.Context(), l.dir+"/journals", m.Undoers(), nil); err != nil {
+			t.Fatalf("call %d: %v", at, err)
+		}
+		if after := listing(t, n.Paths.Root); after != inPlace && after != adopted {
+			t.Fatalf("broken at call %d, recovered, and neither in place nor adopted:\n%s", at, after)
+		}
+	}
+}
+
 // listing is a tree as text, without what belongs to mosparoctl and the compiled cache.
 func listing(t *testing.T, root string) string {
 	t.Helper()
