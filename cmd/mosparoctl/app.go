@@ -166,8 +166,10 @@ func (a *app) loadInventory() (*inventory.Deployment, error) {
 		return nil, inventoryNotFound(err)
 	}
 	d, err := inventory.Load(file)
-	if err != nil {
+	if problems := (inventory.Problems)(nil); errors.As(err, &problems) {
 		return nil, err
+	} else if err != nil {
+		return nil, &ops.Error{Code: ops.CodeInvalid, Err: err, Hint: "name another with --inventory, or write one: mosparoctl init"}
 	}
 	for _, secret := range d.PlainSecrets() {
 		a.redactor.Add(secret)
