@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// What bodies may take while they are read, and what is made of them, bytes of all requests together. A body of 200 KB can be decoded to
+// What bodies may take while they are read, and what is made of them and of queries, bytes of all requests together. A body of 200 KB can be decoded to
 // 20 MB, so a thousand of them must not be handled at once, nor must they hold up the forms that people send.
 const (
 	smallBody     = 32 << 10  // up to here a body is not counted while it is read
@@ -52,12 +52,12 @@ func (b *budget) take(ctx context.Context, n int64) (giveBack func(), err error)
 	return func() { b.shared[kind].Release(n) }, nil
 }
 
-// cost is about how much memory a request with this body takes, whatever its type: values are what characters of JSON and of forms
-// begin, also written with a percent sign or a backslash.
-func cost(raw []byte) int64 {
+// cost is about how much memory a query or a body takes, whatever its type: values are what characters of JSON and of forms begin, also
+// written with a percent sign or a backslash.
+func cost[T string | []byte](raw T) int64 {
 	values := 0
-	for i, c := range raw {
-		switch c {
+	for i := range len(raw) {
+		switch raw[i] {
 		case ',', '[', '{', '&':
 			values++
 		case '\\':

@@ -93,7 +93,7 @@ const DefaultMaxBody = 8 << 20
 type Handler struct {
 	o        Options
 	reading  *budget // bodies while they are read
-	decoding *budget // what is made of them
+	decoding *budget // what is made of queries and bodies
 }
 
 // New makes a handler.
@@ -116,7 +116,7 @@ type call struct {
 	w        *recorder
 	r        *http.Request
 	route    string
-	body     *php.Array // decoded parameters, never nil after readBody
+	body     *php.Array // decoded parameters, never nil
 	query    *php.Array
 	ip       string // client address as text, exactly as it was sent
 	trusted  bool   // the peer's X-Forwarded headers are believed
@@ -164,7 +164,7 @@ func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // ServeHTTP answers one request. A panic becomes a 500 with a request id that the log has too.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	c := &call{h: h, w: &recorder{ResponseWriter: w}, r: r, route: "other", body: php.NewArray()}
+	c := &call{h: h, w: &recorder{ResponseWriter: w}, r: r, route: "other", body: php.NewArray(), query: php.NewArray()}
 	defer func() {
 		if p := recover(); p != nil {
 			if p == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so, too
@@ -181,7 +181,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (c *call) serve() {
 	setSecurityHeaders(c.w.Header())
-	release, err := c.readBody()
+	release, err := c.read()
 	if err != nil {
 		c.fail(err)
 		return

@@ -28,7 +28,6 @@ func (c *call) client() {
 		}
 	}
 	c.ip = c.h.o.Proxies.ClientIP(peer, forwarded)
-	c.query = php.ParseForm(c.r.URL.RawQuery)
 }
 
 // overridden is the method of a request as the framework takes it: a POST may name another one in a header. It is empty if
@@ -47,12 +46,9 @@ func overridden(r *http.Request) string {
 	return name
 }
 
-// readBody reads and decodes the body, within the memory that requests share; release gives it back.
-func (c *call) readBody() (release func(), err error) {
+// read reads and decodes query and body, within the memory that requests share; release gives it back.
+func (c *call) read() (release func(), err error) {
 	release = func() {}
-	if c.r.Body == nil || c.r.ContentLength == 0 {
-		return release, nil
-	}
 	if c.r.ContentLength > c.h.o.MaxBody {
 		return release, c.tooLarge()
 	}
@@ -60,18 +56,23 @@ func (c *call) readBody() (release func(), err error) {
 	if err != nil {
 		return release, c.bodyError(err)
 	}
-	decoded, err := c.h.decoding.take(c.r.Context(), cost(raw))
+	decoded, err := c.h.decoding.take(c.r.Context(), cost(c.r.URL.RawQuery)+cost(raw))
 	if err != nil {
 		read()
 		return release, err
 	}
-	if err := c.decode(raw); err != nil {
-		decoded()
-		read()
-		return release, c.bodyError(err)
+	release = func() { decoded(); read() }
+	c.query = php.ParseForm(c.r.URL.RawQuery)
+	if c.hasBody() {
+		if err := c.decode(raw); err != nil {
+			release()
+			return func() {}, c.bodyError(err)
+		}
 	}
-	return func() { decoded(); read() }, nil
+	return release, nil
 }
+
+func (c *call) hasBody() bool { return c.r.Body != nil && c.r.ContentLength != 0 }
 
 // bodyError is the reply to a body that can't be read or decoded.
 func (c *call) bodyError(err error) error {
@@ -85,6 +86,9 @@ func (c *call) bodyError(err error) error {
 
 // readRaw reads the body. Beyond its beginning it counts with the size that was announced, or the largest one.
 func (c *call) readRaw() (raw []byte, release func(), err error) {
+	if !c.hasBody() {
+		return nil, func() {}, nil
+	}
 	if n := c.r.ContentLength; n > 0 && n <= smallBody {
 		raw = make([]byte, n)
 		_, err = io.ReadFull(c.r.Body, raw)
