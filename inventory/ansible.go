@@ -255,6 +255,9 @@ func (a *ansible) writeNodes(b *strings.Builder, groups map[string][]string, add
 		admin = a.hosts[found]
 	}
 	a.note("%s is assumed to be the admin node", admin)
+	if len(a.hosts) > 1 {
+		a.note("every host is assumed to serve visitors and to run jobs: take out what is none of mosparo's, such as database servers")
+	}
 	b.WriteString("\nnodes:\n")
 	taken := map[string]int{}
 	for _, h := range a.hosts {

@@ -97,7 +97,8 @@ func TestImportAnsible(t *testing.T) {
 			if d.Name != "mosparo" || d.Admin().Name != "app01.example.com" {
 				t.Errorf("name %q, admin %v", d.Name, d.Admin().Name)
 			}
-			for _, want := range []string{"app01.example.com is assumed to be the admin node", "group eu: http_port was left out",
+			for _, want := range []string{"app01.example.com is assumed to be the admin node",
+				"every host is assumed to serve visitors and to run jobs: take out what is none of mosparo's, such as database servers", "group eu: http_port was left out",
 				"host app4: ansible_password was left out; use keys, and sudo without a password", "paths.root is assumed to be /srv/mosparo"} {
 				if !slices.Contains(notes, want) {
 					t.Errorf("no note %q in\n%s", want, strings.Join(notes, "\n"))
