@@ -165,21 +165,22 @@ func CheckPath(p string) error {
 }
 
 // LeavesRoot reports whether the symlink at p (relative to the root) with the given target points outside of the root, or
-// can't be shown to stay inside: absolute targets and those with more ".." than they are deep.
+// can't be shown to stay inside: absolute targets, those with more ".." than they are deep, and those with ".." after a name, which
+// may be a link to a folder higher up.
 func LeavesRoot(p, target string) bool {
 	if path.IsAbs(target) {
 		return true
 	}
-	depth := strings.Count(p, "/")
+	depth, named := strings.Count(p, "/"), false
 	for name := range strings.SplitSeq(target, "/") {
 		switch name {
 		case "", ".":
 		case "..":
-			if depth--; depth < 0 {
+			if depth--; depth < 0 || named {
 				return true
 			}
 		default:
-			depth++
+			named = true
 		}
 	}
 	return false

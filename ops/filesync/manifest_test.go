@@ -3,6 +3,8 @@ package filesync
 import (
 	"bytes"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -129,13 +131,39 @@ func TestLeavesRoot(t *testing.T) {
 		path, target string
 		want         bool
 	}{
-		{"a", "b", false}, {"a", "./b/../c", false}, {"d/a", "../b", false}, {"d/a", "..", false}, {"d/e/a", "../../b", false},
+		{"a", "b", false}, {"a", "./b/./c", false}, {"d/a", "../b", false}, {"d/a", "..", false}, {"d/e/a", "../../b", false},
 		{"a", "..", true}, {"a", "../b", true}, {"d/a", "../../b", true}, {"a", "/etc/passwd", true}, {"a", "b/../../c", true},
 		{"d/a", "../../d/b", true}, // back in again, but through the outside
+		{"a", "d/up/..", true},     // with d/up -> "..", see below
 	} {
 		if got := LeavesRoot(tt.path, tt.target); got != tt.want {
 			t.Errorf("LeavesRoot(%q, %q) = %v", tt.path, tt.target, got)
 		}
+	}
+}
+
+// Links that each seem to stay inside lead out together, where one is gone through on the way to "..".
+func TestLeavesRootThroughLinks(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "root")
+	if err := os.MkdirAll(filepath.Join(root, "d"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	refused := false
+	for _, l := range [][2]string{{"d/up", ".."}, {"out", "d/up/d/up/../x"}} {
+		refused = refused || LeavesRoot(l[0], l[1])
+		if err := os.Symlink(l[1], filepath.Join(root, l[0])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	secret := filepath.Join(filepath.Dir(root), "x")
+	if err := os.WriteFile(secret, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if to, err := filepath.EvalSymlinks(filepath.Join(root, "out")); err != nil || to != secret {
+		t.Fatalf("the links lead to %q, %v: this test shows nothing", to, err)
+	}
+	if !refused {
+		t.Error("no link was refused")
 	}
 }
 
