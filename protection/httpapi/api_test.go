@@ -363,6 +363,11 @@ func TestRulePackages(t *testing.T) {
 			t.Error(got)
 		}
 	}
+	for _, none := range []string{"", " ", "0", " 0 "} {
+		if got := a.post(importPath, obj("rulePackageId", php.Int(p.ID), "rulePackageContent", content, "rulePackageHash", none)); got != `{"successful":true,"verifiedHash":false}` {
+			t.Errorf("hash %q: %s", none, got)
+		}
+	}
 	if _, validation := a.submit(strings.Replace(oneField, `"b"`, `"casino"`, 1)); validation != "" {
 		// The rules were compiled before the import; they are seen within seconds.
 		if err := a.server.Reload(t.Context(), server.Settings{TrustedProxies: "127.0.0.1"}); err != nil {

@@ -27,7 +27,7 @@ func (c *call) importPackage() (php.Value, error) {
 		content, _ = v.Str() // an archive is no text
 	}
 	p, err := c.h.o.Store.Package(c.r.Context(), c.project.ID, php.Intval(id))
-	checked := php.Trim(hash) != ""
+	checked := truthy(php.Trim(hash))
 	sent, _ := c.body.Get("rulePackageHash") // what is no string is told as it is
 	if sent.Kind() == php.KindString {
 		sent = php.String(hash)
