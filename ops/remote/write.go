@@ -26,8 +26,6 @@ const (
 	cleanupTimeout = 5 * time.Second
 	// nearlyFull is the free space below which a failed write is put down to a full disk.
 	nearlyFull = 256 << 10
-	// removals in flight of RemoveAll.
-	removals = 32
 	// readOnly is SSH_FXE_STATVFS_ST_RDONLY, in the flags of a file system.
 	readOnly = 1
 )
@@ -297,63 +295,6 @@ func (h *Host) Rename(ctx context.Context, from, to string) error {
 // Remove removes a file, a link or an empty directory.
 func (h *Host) Remove(ctx context.Context, path string) error {
 	return do(ctx, h, "remove", path, func(c *sftp.Client) error { return c.Remove(path) })
-}
-
-// RemoveAll removes path and all below it, many entries at once.
-func (h *Host) RemoveAll(ctx context.Context, path string) error {
-	err := do(ctx, h, "remove", path, func(c *sftp.Client) error {
-		st, err := c.Lstat(path)
-		if err != nil {
-			return err
-		}
-		if !st.IsDir() {
-			return gone(c.Remove(path))
-		}
-		return removeTree(ctx, c, path, make(chan struct{}, removals))
-	})
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
-}
-
-// removeTree removes what is in dir, then dir. slots bounds the requests in flight over the whole tree.
-func removeTree(ctx context.Context, c *sftp.Client, dir string, slots chan struct{}) error {
-	entries, err := c.ReadDirContext(ctx, dir)
-	if err != nil {
-		return gone(err)
-	}
-	var g errgroup.Group
-	for _, e := range entries {
-		name := path.Join(dir, e.Name())
-		if e.IsDir() {
-			// One directory after the other: what is in flight are their files.
-			if err := removeTree(ctx, c, name, slots); err != nil {
-				return errors.Join(err, g.Wait())
-			}
-			continue
-		}
-		slots <- struct{}{}
-		g.Go(func() error {
-			defer func() { <-slots }()
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			return gone(c.Remove(name))
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	return gone(c.RemoveDirectory(dir))
-}
-
-// gone forgives that something to remove is not there.
-func gone(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
 }
 
 // SetAttr sets what attr names. A symlink only gets its owner, and that by a command, since SFTP would follow it.
