@@ -68,8 +68,8 @@ func runTUI(ctx context.Context, a *app, o tuiOptions) error {
 	if err != nil {
 		return err
 	}
-	if !a.interactive() || !isTerminal(a.stdout) {
-		return ops.Errorf(ops.CodeUsage, "the full screen needs a terminal").WithHint("mosparoctl check")
+	if !a.canDraw() {
+		return ops.Errorf(ops.CodeUsage, "the full screen needs a terminal that it can draw on").WithHint("mosparoctl check")
 	}
 	s, err := a.open()
 	if err != nil {
@@ -104,9 +104,15 @@ func runTUI(ctx context.Context, a *app, o tuiOptions) error {
 	})
 }
 
+// canDraw reports whether there is a terminal that a full screen can be drawn on. A dumb one, such as an editor's, would show all
+// escape sequences as text.
+func (a *app) canDraw() bool {
+	return a.interactive() && isTerminal(a.stdout) && os.Getenv("TERM") != "dumb"
+}
+
 // opensTUI reports whether the program without a command shows the full screen: on a terminal, where an inventory is found.
 func (a *app) opensTUI() bool {
-	if !a.interactive() || !isTerminal(a.stdout) {
+	if !a.canDraw() {
 		return false
 	}
 	_, err := inventory.Find(a.flags.inventory)

@@ -239,3 +239,28 @@ func TestTUITakesBackWhatItAborts(t *testing.T) {
 	x.Ended()
 	d.wantRelease(t, "1.5.3")
 }
+
+// TestDumbTerminalIsLeftAlone wants no escape sequences on a terminal that would show them.
+func TestDumbTerminalIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	x := tuitest.Open(t, 100, 30, "TERM=xterm-256color")
+	dir := t.TempDir()
+	binary, inventory := filepath.Join(dir, "mosparoctl"), filepath.Join(dir, "mosparo.yaml")
+	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	text := "version: 1\nname: one\nnodes: [{name: a, address: local, roles: [admin, app], paths: {root: " + dir + "/a}}]\n"
+	if err := os.WriteFile(inventory, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, run := range []struct{ command, says, status string }{
+		{"tui", `the full screen needs a terminal that it can draw on`, "2"},
+		{"--quiet", `--help" for more information`, "0"}, // without a command, where a terminal would get the screen
+	} {
+		x.Run("env", "TERM=dumb", "HOME="+dir, binary, "-i", inventory, run.command)
+		x.Wait(run.says)
+		if status := x.Ended(); status != run.status {
+			t.Errorf("exit status %s after %s, want %s", status, run.command, run.status)
+		}
+	}
+}
