@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/mosparoctl/mosparoctl/inventory"
 	"github.com/mosparoctl/mosparoctl/ops/remote/remotetest"
 )
 
@@ -45,6 +46,22 @@ func TestRemoveAllFollowsNoLinkThatIsPutThereMeanwhile(t *testing.T) {
 		<-stopped
 		if _, statErr := os.Stat(victim); statErr != nil {
 			t.Fatalf("round %d: a file outside of the tree is gone (RemoveAll: %v)", round, err)
+		}
+	}
+}
+
+func TestRemoveAllWithoutCommands(t *testing.T) {
+	refusing, node := start(t, remotetest.Config{})
+	refusing.Faults.RefuseExec(true)
+	_, sftpOnly := sshdNode(t, "ForceCommand internal-sftp")
+	for name, n := range map[string]*inventory.Node{"refused": node, "answered by SFTP": sftpOnly} {
+		tree := filepath.Join(t.TempDir(), "tree")
+		if err := os.MkdirAll(filepath.Join(tree, "a", "b"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		err := connect(t, n).RemoveAll(t.Context(), tree)
+		if _, statErr := os.Lstat(tree); err != nil || !os.IsNotExist(statErr) {
+			t.Errorf("%s: %v, and the tree: %v", name, err, statErr)
 		}
 	}
 }
