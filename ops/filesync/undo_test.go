@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -200,8 +201,11 @@ func TestSyncKeepsWhatAppeared(t *testing.T) {
 	must(t, err)
 	c.write("app1", "var/data/new", "made there meanwhile")
 	must(t, os.Symlink("elsewhere", c.path("app1", "var/data/other")))
+	var mu sync.Mutex
 	var warnings []string
 	_, err = filesync.Apply(t.Context(), p, ops.ApplyOptions{Sink: ops.SinkFunc(func(e ops.Event) {
+		mu.Lock()
+		defer mu.Unlock()
 		if e.Kind == ops.Warning {
 			warnings = append(warnings, e.Message)
 		}
