@@ -131,7 +131,7 @@ func runCheck(ctx context.Context, a *app, o checkOptions) error {
 
 // check asks the selected nodes.
 func (s *session) check(ctx context.Context, f health.Filter) (health.Report, error) {
-	env := health.Env{Deployment: s.deployment, Hosts: s.hosts, Nodes: s.nodes, Redact: s.app.redactor.Add}
+	env := health.Env{Deployment: s.deployment, Hosts: s.hosts, Nodes: s.nodes, Redact: s.app.redactor.Add, Questions: s.hosts.Questions}
 	report, err := health.Run(ctx, env, f)
 	if err == nil && ctx.Err() != nil {
 		err = ctx.Err() // half an answer is none

@@ -249,7 +249,7 @@ type healthGate struct{ s *session }
 func (g healthGate) Healthy(ctx context.Context, n *inventory.Node, _ ops.Reporter) error {
 	ctx, cancel := context.WithTimeout(ctx, gateWait)
 	defer cancel()
-	env := health.Env{Deployment: g.s.deployment, Hosts: g.s.hosts, Nodes: []*inventory.Node{n}, Redact: g.s.app.redactor.Add}
+	env := health.Env{Deployment: g.s.deployment, Hosts: g.s.hosts, Nodes: []*inventory.Node{n}, Redact: g.s.app.redactor.Add, Questions: g.s.hosts.Questions}
 	poll := time.NewTicker(gatePoll)
 	defer poll.Stop()
 	for {

@@ -46,14 +46,32 @@ func newNode(ctx context.Context, s *session, n *inventory.Node, index int) *nod
 		connected: make(chan struct{})}
 	go func() {
 		defer close(nd.connected)
-		ctx, cancel := context.WithTimeoutCause(ctx, s.timeout, fmt.Errorf("no connection within %s", s.timeout))
-		defer cancel()
-		nd.host, nd.err = s.env.Hosts.Host(ctx, n.Name)
-		if nd.err != nil && ctx.Err() != nil && !errors.Is(nd.err, context.Canceled) {
-			nd.err = ops.Errorf(ops.CodeUnreachable, "%w", context.Cause(ctx))
-		}
+		nd.host, nd.err = s.connect(ctx, n.Name)
 	}()
 	return nd
+}
+
+// connect opens the connection to a node within the deadline, from which it takes the time in which somebody thinks about a passphrase.
+func (s *session) connect(ctx context.Context, node string) (ops.Host, error) {
+	questions := func() int64 {
+		if s.env.Questions == nil {
+			return 0
+		}
+		return s.env.Questions()
+	}
+	for {
+		before := questions()
+		attempt, cancel := context.WithTimeoutCause(ctx, s.timeout, fmt.Errorf("no connection within %s", s.timeout))
+		host, err := s.env.Hosts.Host(attempt, node)
+		late := attempt.Err() != nil
+		cancel()
+		switch now := questions(); {
+		case err == nil || !late || errors.Is(err, context.Canceled):
+			return host, err
+		case ctx.Err() != nil || now == before && now%2 == 0:
+			return nil, ops.Errorf(ops.CodeUnreachable, "%w", context.Cause(attempt))
+		}
+	}
 }
 
 // connect waits for the one connection that all checks share.

@@ -27,7 +27,10 @@ type Env struct {
 	OnResult func(Result)
 	// Redact takes each secret that was read from a node, so that a printer can mask what slips through; nil: none.
 	Redact func(secret string)
-	Now    func() time.Time // nil: time.Now
+	// Questions grows when somebody is asked for a passphrase and when the answer has come, as [remote.Pool.Questions]: while it is odd,
+	// no node is late. nil: nobody is asked.
+	Questions func() int64
+	Now       func() time.Time // nil: time.Now
 }
 
 // Filter chooses checks. Empty fields choose all.

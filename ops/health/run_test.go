@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -166,6 +167,34 @@ func TestDeadNodeIsReportedInTime(t *testing.T) {
 		}
 		if !strings.Contains(r.Results[0].Summary, "no connection within 20s") {
 			t.Errorf("summary %q", r.Results[0].Summary)
+		}
+	})
+}
+
+func TestQuestionsMakeNoNodeLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var questions atomic.Int64
+		answered := make(chan struct{})
+		hosts := connector{"a": func(ctx context.Context) error {
+			select {
+			case <-answered:
+				time.Sleep(5 * time.Second) // of the handshake, which begins anew
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}, "dead": func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }}
+		questions.Add(1)
+		time.AfterFunc(3*time.Minute-time.Second, func() { // somebody looks a passphrase up
+			questions.Add(1)
+			close(answered)
+		})
+		r, err := Run(t.Context(), Env{Deployment: nodes("a", "dead"), Hosts: hosts, Questions: questions.Load}, Filter{Only: []string{"node-reach"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{"dead"}, r.Unreachable()); diff != "" {
+			t.Error(diff, r.Results[0].Summary)
 		}
 	})
 }

@@ -67,6 +67,10 @@ func NewPool(deployment *inventory.Deployment, o Options) *Pool {
 	}
 }
 
+// Questions grows when somebody is asked for a passphrase and when the answer has come, so it is odd while one is waited for. Deadlines
+// of those who wait for a connection should not count that time.
+func (p *Pool) Questions() int64 { return p.keys.questions.Load() }
+
 // Close ends all connections. Calls that are under way fail.
 func (p *Pool) Close() error {
 	p.mu.Lock()
