@@ -114,6 +114,7 @@ func (d *deployment) startNode(i int) *node {
 	}
 	sh(t, "chown", "www-data:www-data", n.root)
 	sh(t, "chmod", "1777", filepath.Join(n.dir, "tmp"))
+	// With SHLVL bash reads no ~/.bashrc, which differs from machine to machine.
 	n.write("sshd_config", fmt.Sprintf(`ListenAddress %s:22
 HostKey %s
 AuthorizedKeysFile %s
@@ -126,6 +127,7 @@ PermitRootLogin yes
 MaxStartups 100
 Subsystem sftp internal-sftp
 PrintMotd no
+SetEnv SHLVL=1
 `, n.addr, filepath.Join(d.dir, "host_key"), filepath.Join(d.dir, "id_ed25519.pub")))
 	n.write("fpm.conf", fmt.Sprintf(`[global]
 error_log = %[1]s/logs/php-fpm.log

@@ -54,7 +54,8 @@ func StartSSHD(t testing.TB, config ...string) *SSHD {
 		t.Fatal(err)
 	}
 	s.KnownHosts = writeFile(t, s.Dir, "known_hosts", fmt.Sprintf("[%s]:%s %s", host, port, hostPub), 0o600)
-	lines := append(config, "ListenAddress "+s.Addr, "HostKey "+hostKey, "AuthorizedKeysFile "+authorized, "PidFile none",
+	// With SHLVL bash reads no ~/.bashrc: what a machine has its users run at login is no matter of ours, and may be slow or greet.
+	lines := append(config, "SetEnv SHLVL=1", "ListenAddress "+s.Addr, "HostKey "+hostKey, "AuthorizedKeysFile "+authorized, "PidFile none",
 		"UsePAM no", "StrictModes no", "PasswordAuthentication no", "KbdInteractiveAuthentication no", "PermitRootLogin yes",
 		"MaxStartups 100", "MaxSessions 100", "Subsystem sftp internal-sftp", "PrintMotd no")
 	conf := writeFile(t, s.Dir, "sshd_config", strings.Join(lines, "\n")+"\n", 0o600)
