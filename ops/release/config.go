@@ -34,10 +34,11 @@ func finishConfig(ctx context.Context, host ops.Host, n *NodeFacts, version, ass
 	}
 	config.Set(keyVersion, envfile.StringValue(version))
 	config.Set(keyAssets, envfile.StringValue(assets))
-	return writeConfig(ctx, host, name, config.Format(), n.Owner)
+	return writeConfig(ctx, host, name, config.Format(), ops.Attr{Owner: n.Owner})
 }
 
-// copyConfig gives n the configuration of the lead. It is read now: its content belongs to no plan.
+// copyConfig gives n the configuration of the lead, and its time, else sync would find the nodes out of step after each deploy. It is read
+// now: its content belongs to no plan.
 func (b *builder) copyConfig(ctx context.Context, host ops.Host, n *NodeFacts) error {
 	lead, err := b.m.deps.Hosts.Host(ctx, b.lead.Node.Name)
 	if err != nil {
@@ -55,12 +56,15 @@ func (b *builder) copyConfig(ctx context.Context, host ops.Host, n *NodeFacts) e
 	if err == nil && bytes.Equal(have, raw) {
 		return nil
 	}
-	return writeConfig(ctx, host, configPath(n.Node), raw, n.Owner)
+	_, info, err := statConfig(ctx, lead, configPath(b.lead.Node))
+	if err != nil {
+		return ops.NodeError(b.lead.Node.Name, "copy configuration", err)
+	}
+	return writeConfig(ctx, host, configPath(n.Node), raw, ops.Attr{MTime: info.MTime, Owner: n.Owner})
 }
 
-// writeConfig replaces the file, keeping its mode and owner. Through a symlink its target is written, as mosparo does it.
-func writeConfig(ctx context.Context, host ops.Host, name string, content []byte, owner *ops.Owner) error {
-	attr := ops.Attr{Mode: 0o640, Owner: owner}
+// statConfig describes the file, and says where it is: behind a symlink its target.
+func statConfig(ctx context.Context, host ops.FileReader, name string) (string, ops.FileInfo, error) {
 	info, err := host.Lstat(ctx, name)
 	if err == nil && info.IsLink() {
 		if !path.IsAbs(info.Target) {
@@ -69,6 +73,15 @@ func writeConfig(ctx context.Context, host ops.Host, name string, content []byte
 		name = info.Target
 		info, err = host.Lstat(ctx, name)
 	}
+	return name, info, err
+}
+
+// writeConfig replaces the file, keeping its mode and owner; those of attr are for a new one. Through a symlink its target is written, as
+// mosparo does it.
+func writeConfig(ctx context.Context, host ops.Host, name string, content []byte, attr ops.Attr) error {
+	attr.Mode = 0o640
+	owner := attr.Owner
+	name, info, err := statConfig(ctx, host, name)
 	switch {
 	case err == nil:
 		attr.Mode, attr.Owner = info.Mode.Perm(), &ops.Owner{UID: info.UID, GID: info.GID}

@@ -144,6 +144,24 @@ func TestFirstDeployFailsWithTheBalancer(t *testing.T) {
 	}
 }
 
+// The configuration has one time everywhere: sync compares times.
+func TestConfigurationKeepsTheTimeOfTheLead(t *testing.T) {
+	l := newLab(t, t.TempDir(), 3)
+	l.install("1.5.3")
+	l.mustDeploy(l.tree("1.5.4", 5))
+	var times []time.Time
+	for _, n := range l.d.Nodes {
+		st, err := os.Stat(configPath(n))
+		if err != nil {
+			t.Fatal(err)
+		}
+		times = append(times, st.ModTime())
+	}
+	if !times[1].Equal(times[0]) || !times[2].Equal(times[0]) {
+		t.Errorf("written at %v", times)
+	}
+}
+
 func TestSickNodeStopsTheDeploy(t *testing.T) {
 	l := newLab(t, t.TempDir(), 3)
 	l.install("1.5.3")
