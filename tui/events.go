@@ -2,6 +2,7 @@ package tui
 
 import (
 	stdbytes "bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -9,6 +10,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"github.com/mosparoctl/mosparoctl/ops"
+	"github.com/mosparoctl/mosparoctl/ops/health"
 )
 
 func eventsKeys() []binding {
@@ -134,5 +136,65 @@ func exportEvents(m *Model) tea.Cmd {
 			return saidMsg{bad, "export: " + err.Error()}
 		}
 		return saidMsg{plain, fmt.Sprintf("%s written to %s", plural(len(all), "event"), path)}
+	}
+}
+
+// onNews takes a batch of the feed.
+func (m *Model) onNews(h happened) {
+	for _, e := range h.events {
+		if e.Kind != ops.Progress {
+			m.record(e)
+		}
+		if m.op != nil && m.op.phase == running {
+			m.op.follow(e)
+		}
+	}
+	if len(h.results) == 0 {
+		return
+	}
+	m.keepChosen(func() {
+		for _, r := range h.results {
+			was, known := m.st.put(r)
+			m.recordChanges(was, known, r)
+		}
+	})
+}
+
+// recordChanges notes each verdict of a check on a node that is not what it was. What keeps many checks from knowing anything, such
+// as a node that does not answer, is noted once, and so is not the end of it, which the node's own reading tells.
+func (m *Model) recordChanges(was health.Result, known bool, r health.Result) {
+	for _, e := range r.Evidence {
+		before := health.OK
+		if old, ok := was.On(e.Node); known && ok {
+			before = old.Verdict
+		}
+		if before == e.Verdict {
+			continue
+		}
+		if old, _ := was.On(e.Node); e.Verdict == health.Unknown && m.silent[e.Node] == e.Text || e.Verdict == health.OK && before == health.Unknown && old.Text == m.silent[e.Node] {
+			continue
+		}
+		if e.Verdict == health.Unknown {
+			m.silent[e.Node] = e.Text
+		}
+		ev := ops.Event{Time: e.At, Kind: ops.Warning, Op: "check", Node: e.Node, Step: r.Name, Message: r.Name + ": " + word(e.Verdict) + ": " + e.Text}
+		if e.Verdict == health.OK {
+			ev.Kind = ops.Output
+		} else {
+			ev.Hint = cmp.Or(e.Mend, r.Mend)
+		}
+		m.record(ev)
+	}
+}
+
+// record keeps an event for the screen of events.
+func (m *Model) record(e ops.Event) {
+	if e.Time.IsZero() {
+		e.Time = m.now
+	}
+	e.Message, e.Error, e.Hint = m.svc.Redact(e.Message), m.svc.Redact(e.Error), m.svc.Redact(e.Hint)
+	m.log.add(e)
+	if m.at[screenEvents] > 0 && matchesEvent(m.filter[screenEvents], e) {
+		m.at[screenEvents]++ // the cursor stays on its event; at the top it stays on the newest
 	}
 }

@@ -1,7 +1,6 @@
 package tui
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -14,7 +13,6 @@ import (
 	"github.com/charmbracelet/x/ansi"
 
 	"github.com/mosparoctl/mosparoctl/ops"
-	"github.com/mosparoctl/mosparoctl/ops/health"
 )
 
 // screenID names a screen.
@@ -224,66 +222,6 @@ func (m *Model) onNode(msg nodeMsg) {
 		}
 	case !failedBefore:
 		m.record(ops.Event{Kind: ops.Warning, Op: "poll", Node: msg.name, Message: "can't be read", Error: msg.err.Error(), Hint: ops.HintOf(msg.err)})
-	}
-}
-
-// onNews takes a batch of the feed.
-func (m *Model) onNews(h happened) {
-	for _, e := range h.events {
-		if e.Kind != ops.Progress {
-			m.record(e)
-		}
-		if m.op != nil && m.op.phase == running {
-			m.op.follow(e)
-		}
-	}
-	if len(h.results) == 0 {
-		return
-	}
-	m.keepChosen(func() {
-		for _, r := range h.results {
-			was, known := m.st.put(r)
-			m.recordChanges(was, known, r)
-		}
-	})
-}
-
-// recordChanges notes each verdict of a check on a node that is not what it was. What keeps many checks from knowing anything, such
-// as a node that does not answer, is noted once, and so is not the end of it, which the node's own reading tells.
-func (m *Model) recordChanges(was health.Result, known bool, r health.Result) {
-	for _, e := range r.Evidence {
-		before := health.OK
-		if old, ok := was.On(e.Node); known && ok {
-			before = old.Verdict
-		}
-		if before == e.Verdict {
-			continue
-		}
-		if old, _ := was.On(e.Node); e.Verdict == health.Unknown && m.silent[e.Node] == e.Text || e.Verdict == health.OK && before == health.Unknown && old.Text == m.silent[e.Node] {
-			continue
-		}
-		if e.Verdict == health.Unknown {
-			m.silent[e.Node] = e.Text
-		}
-		ev := ops.Event{Time: e.At, Kind: ops.Warning, Op: "check", Node: e.Node, Step: r.Name, Message: r.Name + ": " + word(e.Verdict) + ": " + e.Text}
-		if e.Verdict == health.OK {
-			ev.Kind = ops.Output
-		} else {
-			ev.Hint = cmp.Or(e.Mend, r.Mend)
-		}
-		m.record(ev)
-	}
-}
-
-// record keeps an event for the screen of events.
-func (m *Model) record(e ops.Event) {
-	if e.Time.IsZero() {
-		e.Time = m.now
-	}
-	e.Message, e.Error, e.Hint = m.svc.Redact(e.Message), m.svc.Redact(e.Error), m.svc.Redact(e.Hint)
-	m.log.add(e)
-	if m.at[screenEvents] > 0 && matchesEvent(m.filter[screenEvents], e) {
-		m.at[screenEvents]++ // the cursor stays on its event; at the top it stays on the newest
 	}
 }
 
