@@ -56,12 +56,17 @@ func (f *greetingFilter) Write(p []byte) (int, error) {
 	} else if f.seen = len(f.held) > maxGreeting; !f.seen {
 		return len(p), nil
 	}
-	rest := f.held
-	f.held = nil
+	return passOn(f.w, &f.held, p)
+}
+
+// passOn writes what a filter holds, the rest of p among it, once it is not needed any more. The count is that of p.
+func passOn(w io.Writer, held *[]byte, p []byte) (int, error) {
+	rest := *held
+	*held = nil
 	if len(rest) == 0 {
 		return len(p), nil
 	}
-	if _, err := f.w.Write(rest); err != nil {
+	if _, err := w.Write(rest); err != nil {
 		return 0, err
 	}
 	return len(p), nil

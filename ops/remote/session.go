@@ -191,15 +191,7 @@ func (f *pidFilter) Write(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	rest := f.held
-	f.held = nil
-	if len(rest) == 0 {
-		return len(p), nil
-	}
-	if _, err := f.w.Write(rest); err != nil {
-		return 0, err
-	}
-	return len(p), nil
+	return passOn(f.w, &f.held, p)
 }
 
 // giveUp passes on what is held if it can't become the line any more.
