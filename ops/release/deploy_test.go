@@ -70,24 +70,28 @@ func TestSecondDeployChangesNothing(t *testing.T) {
 	}
 }
 
-func TestFirstDeployKeepsVisitorsAwayFromTheInstaller(t *testing.T) {
-	l := newLab(t, t.TempDir(), 2)
-	p := l.mustDeploy(l.tree("1.5.4", 5))
-	golden.RequireEqual(t, []byte(l.text(p)))
+// firstDeploys puts a release on two empty nodes, has the wizard run on the admin node, and deploys again. It returns the first plan.
+func (l *lab) firstDeploys() *Planned {
+	l.t.Helper()
+	first := l.mustDeploy(l.tree("1.5.4", 5))
 	if a, b := l.rotation.state("app1"), l.rotation.state("app2"); a != "ready" || b != "drain" {
-		t.Fatal(a, b)
+		l.t.Fatal(a, b)
 	}
-	p = l.mustDeploy(l.tree("1.5.4", 5))
-	if !p.Plan.Empty() {
-		t.Errorf("second deploy:\n%s", l.text(p))
+	if p := l.mustDeploy(l.tree("1.5.4", 5)); !p.Plan.Empty() {
+		l.t.Errorf("second deploy:\n%s", l.text(p))
 	}
-	// The wizard has run on the admin node.
 	l.install("1.5.4")
 	if err := os.Remove(configPath(l.d.Nodes[1])); err != nil {
-		t.Fatal(err)
+		l.t.Fatal(err)
 	}
 	l.mustDeploy(l.tree("1.5.4", 5))
 	l.mustBeOn("1.5.4")
+	return first
+}
+
+func TestFirstDeployKeepsVisitorsAwayFromTheInstaller(t *testing.T) {
+	l := newLab(t, t.TempDir(), 2)
+	golden.RequireEqual(t, []byte(l.text(l.firstDeploys())))
 	if l.read(configPath(l.d.Nodes[1])) != l.read(configPath(l.d.Nodes[0])) {
 		t.Error("the configuration was not copied")
 	}
@@ -97,19 +101,7 @@ func TestFirstDeployKeepsVisitorsAwayFromTheInstaller(t *testing.T) {
 func TestFirstDeployBehindABalancerThatChecks(t *testing.T) {
 	l := newLab(t, t.TempDir(), 2)
 	l.rotation.strict = true
-	l.mustDeploy(l.tree("1.5.4", 5))
-	if a, b := l.rotation.state("app1"), l.rotation.state("app2"); a != "ready" || b != "drain" {
-		t.Fatal(a, b)
-	}
-	if p := l.mustDeploy(l.tree("1.5.4", 5)); !p.Plan.Empty() {
-		t.Errorf("second deploy:\n%s", l.text(p))
-	}
-	l.install("1.5.4")
-	if err := os.Remove(configPath(l.d.Nodes[1])); err != nil {
-		t.Fatal(err)
-	}
-	l.mustDeploy(l.tree("1.5.4", 5))
-	l.mustBeOn("1.5.4")
+	l.firstDeploys()
 	if got := l.rotation.log[2:]; slices.Contains(got, "drain app1") {
 		t.Errorf("the only node that serves was drained: %v", got)
 	}

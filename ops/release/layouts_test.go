@@ -29,22 +29,9 @@ func TestAdoptAndBack(t *testing.T) {
 	if _, err := l.plan(l.tree("1.5.4", 5), Options{}); err == nil || !strings.Contains(ops.HintOf(err), "adopt") {
 		t.Fatalf("a deploy over an installation in place: %v", err)
 	}
-	m := l.manager()
 	adopt := func() {
 		t.Helper()
-		facts, err := m.Read(t.Context(), l.d.Nodes)
-		if err != nil {
-			t.Fatal(err)
-		}
-		src, err := m.OpenInstallation(t.Context(), n)
-		if err != nil {
-			t.Fatal(err)
-		}
-		p, err := m.PlanAdopt(facts.Nodes[0], src, "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := l.apply(p); err != nil {
+		if err := l.apply(l.planAdopt()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -59,15 +46,7 @@ func TestAdoptAndBack(t *testing.T) {
 		t.Errorf("the old path of the web server serves %q", got)
 	}
 
-	facts, err := m.Read(t.Context(), l.d.Nodes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := m.PlanUnadopt(facts.Nodes[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := l.apply(p); err != nil {
+	if err := l.apply(l.planUnadopt()); err != nil {
 		t.Fatal(err)
 	}
 	if after := listing(t, root); after != before {
@@ -80,43 +59,81 @@ func TestAdoptAndBack(t *testing.T) {
 	l.mustBeOn("1.5.4")
 }
 
+// labInPlace makes a lab whose one node has an installation in place.
+func labInPlace(t *testing.T) (*lab, *inventory.Node) {
+	t.Helper()
+	l := newLab(t, t.TempDir(), 1)
+	n := l.d.Nodes[0]
+	if err := os.Rename(l.tree("1.5.3", 2), n.Paths.Root); err != nil {
+		t.Fatal(err)
+	}
+	return l, n
+}
+
+// planAdopt plans to adopt what lies on the first node.
+func (l *lab) planAdopt() *Planned {
+	l.t.Helper()
+	m := l.manager()
+	facts, err := m.Read(l.t.Context(), l.d.Nodes)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	src, err := m.OpenInstallation(l.t.Context(), l.d.Nodes[0])
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	p, err := m.PlanAdopt(facts.Nodes[0], src, "")
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return p
+}
+
+// planUnadopt plans the way back.
+func (l *lab) planUnadopt() *Planned {
+	l.t.Helper()
+	m := l.manager()
+	facts, err := m.Read(l.t.Context(), l.d.Nodes)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	p, err := m.PlanUnadopt(facts.Nodes[0])
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return p
+}
+
+// breaksOff carries a plan out on nodes that are cut off at a call, and recovers. It is false if the end came before that call,
+// which must be more than least calls away: else the fault was hardly ever in the way.
+func (l *lab) breaksOff(p *Planned, at, least int) bool {
+	l.t.Helper()
+	l.broken(l.t, "cut", at)
+	undoers := l.manager().Undoers()
+	journal, err := ops.OpenJournal(l.dir+"/journals", p.Plan.Op)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	if _, err = ops.Apply(l.t.Context(), p.Plan, ops.ApplyOptions{Undoers: undoers, Journal: journal}); err == nil {
+		if at < least {
+			l.t.Errorf("only %d calls: the fault was hardly ever in the way", at)
+		}
+		return false
+	}
+	l.wrap = nil
+	if _, err := ops.Recover(l.t.Context(), l.dir+"/journals", undoers, nil); err != nil {
+		l.t.Fatalf("call %d: %v", at, err)
+	}
+	return true
+}
+
 // An adoption that breaks off anywhere is taken back by the same run or by the next.
 func TestAdoptionBrokenAnywhere(t *testing.T) {
 	for at := 1; ; at += 5 {
-		l := newLab(t, t.TempDir(), 1)
-		n := l.d.Nodes[0]
-		if err := os.Rename(l.tree("1.5.3", 2), n.Paths.Root); err != nil {
-			t.Fatal(err)
-		}
+		l, n := labInPlace(t)
 		before := listing(t, n.Paths.Root)
-		m := l.manager()
-		facts, err := m.Read(t.Context(), l.d.Nodes)
-		if err != nil {
-			t.Fatal(err)
-		}
-		src, err := m.OpenInstallation(t.Context(), n)
-		if err != nil {
-			t.Fatal(err)
-		}
-		p, err := m.PlanAdopt(facts.Nodes[0], src, "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		l.broken(t, "cut", at)
-		journal, err := ops.OpenJournal(l.dir+"/journals", "adopt")
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = ops.Apply(t.Context(), p.Plan, ops.ApplyOptions{Undoers: m.Undoers(), Journal: journal})
-		if err == nil {
-			if at < 40 {
-				t.Errorf("only %d calls: the fault was hardly ever in the way", at)
-			}
+		if !l.breaksOff(l.planAdopt(), at, 40) {
 			return
-		}
-		l.wrap = nil
-		if _, err := ops.Recover(t.Context(), l.dir+"/journals", m.Undoers(), nil); err != nil {
-			t.Fatalf("call %d: %v", at, err)
 		}
 		if after := listing(t, n.Paths.Root); after != before {
 			t.Fatalf("broken at call %d, taken back, and changed:\n%s\nto:\n%s", at, before, after)
@@ -127,53 +144,17 @@ func TestAdoptionBrokenAnywhere(t *testing.T) {
 // The way back from an adoption that breaks off anywhere is gone to its end by the same run or by the next, or was not begun.
 func TestUnadoptionBrokenAnywhere(t *testing.T) {
 	for at := 1; ; at += 5 {
-		l := newLab(t, t.TempDir(), 1)
-		n := l.d.Nodes[0]
-		if err := os.Rename(l.tree("1.5.3", 2), n.Paths.Root); err != nil {
-			t.Fatal(err)
-		}
+		l, n := labInPlace(t)
 		l.write(filepath.Join(n.Paths.Root, "var/data/data.sqlite"), "all there is")
-		inPlace := listing(t, n.Paths.Root)
-		m := l.manager()
-		facts, err := m.Read(t.Context(), l.d.Nodes)
-		if err != nil {
-			t.Fatal(err)
-		}
-		src, err := m.OpenInstallation(t.Context(), n)
-		if err != nil {
-			t.Fatal(err)
-		}
-		p, err := m.PlanAdopt(facts.Nodes[0], src, "")
-		if err == nil {
-			err = l.apply(p)
-		}
-		if err != nil {
+		before := listing(t, n.Paths.Root)
+		if err := l.apply(l.planAdopt()); err != nil {
 			t.Fatal(err)
 		}
 		adopted := listing(t, n.Paths.Root)
-		if facts, err = m.Read(t.Context(), l.d.Nodes); err != nil {
-			t.Fatal(err)
-		}
-		if p, err = m.PlanUnadopt(facts.Nodes[0]); err != nil {
-			t.Fatal(err)
-		}
-		l.broken(t, "cut", at)
-		journal, err := ops.OpenJournal(l.dir+"/journals", "unadopt")
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = ops.Apply(t.Context(), p.Plan, ops.ApplyOptions{Undoers: m.Undoers(), Journal: journal})
-		if err == nil {
-			if at < 20 {
-				t.Errorf("only %d calls: the fault was hardly ever in the way", at)
-			}
+		if !l.breaksOff(l.planUnadopt(), at, 20) {
 			return
 		}
-		l.wrap = nil
-		if _, err := ops.Recover(t.Context(), l.dir+"/journals", m.Undoers(), nil); err != nil {
-			t.Fatalf("call %d: %v", at, err)
-		}
-		if after := listing(t, n.Paths.Root); after != inPlace && after != adopted {
+		if after := listing(t, n.Paths.Root); after != before && after != adopted {
 			t.Fatalf("broken at call %d, recovered, and neither in place nor adopted:\n%s", at, after)
 		}
 	}
