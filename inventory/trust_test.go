@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/mosparoctl/mosparoctl/internal/lab/server"
 )
 
 // An inventory that was not named is that of whoever put it into the working folder.
@@ -36,9 +38,7 @@ func TestFindRefusesWhatOthersPutThere(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			place(t)
 			if err := tt.change(); err != nil {
-				if os.Geteuid() != 0 {
-					t.Skipf("only root gives files away: %v", err)
-				}
+				server.NeedRoot(t, "nobody else gives files away")
 				t.Fatal(err)
 			}
 			got, err := Find("")
@@ -59,7 +59,8 @@ func TestFindRefusesWhatOthersPutThere(t *testing.T) {
 	t.Run("of who called sudo", func(t *testing.T) {
 		place(t)
 		if err := os.Chown(FileName, other, -1); err != nil {
-			t.Skipf("only root gives files away: %v", err)
+			server.NeedRoot(t, "nobody else gives files away")
+			t.Fatal(err)
 		}
 		t.Setenv("SUDO_UID", "65534")
 		if got, err := Find(""); err != nil || got != FileName {

@@ -50,18 +50,6 @@ type deployment struct {
 	redis     string
 }
 
-// requireRoot skips without root, and fails in CI.
-func requireRoot(t testing.TB) {
-	t.Helper()
-	if os.Getuid() == 0 {
-		return
-	}
-	if os.Getenv("CI") == "true" {
-		t.Fatal("needs root: it makes network namespaces")
-	}
-	t.Skip("needs root: it makes network namespaces")
-}
-
 // sh runs a command that must succeed.
 func sh(t testing.TB, argv ...string) string {
 	t.Helper()
@@ -201,7 +189,7 @@ func (n *node) in(argv ...string) string {
 // start builds the program and a deployment of count nodes.
 func start(t testing.TB, count int) *deployment {
 	t.Helper()
-	requireRoot(t)
+	server.NeedRoot(t, "network namespaces")
 	for _, program := range []string{"ip", "unshare", "nsenter", "sshd", "nginx", "php", "haproxy", "crontab"} {
 		server.Binary(t, program)
 	}

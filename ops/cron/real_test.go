@@ -11,28 +11,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mosparoctl/mosparoctl/internal/lab/server"
 	"github.com/mosparoctl/mosparoctl/inventory"
 )
 
 // needCron skips where Debian's cron can't be run in a mount namespace of its own, and fails there in CI.
 func needCron(t *testing.T) {
 	t.Helper()
-	missing := ""
+	server.NeedRoot(t, "a mount namespace")
 	for _, program := range []string{"cron", "crontab", "unshare", "mount"} {
-		if _, err := exec.LookPath(program); err != nil {
-			missing = err.Error()
-		}
+		server.Binary(t, program)
 	}
-	if os.Getuid() != 0 {
-		missing = "not root"
-	}
-	if missing == "" {
-		return
-	}
-	if os.Getenv("CI") == "true" {
-		t.Fatal(missing)
-	}
-	t.Skip(missing)
 }
 
 // sandbox hides the machine's crontabs, /run and /dev/log behind folders below $1, then runs the rest. /dev gets a new

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/mosparoctl/mosparoctl/internal/lab/server"
 )
 
 // sample is in mosparo's own form, with every type and every escape it has.
@@ -154,13 +156,7 @@ func TestRefused(t *testing.T) {
 // runPHP returns what PHP's var_export makes of the file, or skips where there is no PHP (and fails in CI).
 func runPHP(t testing.TB, src string) (string, error) {
 	t.Helper()
-	php, err := exec.LookPath("php")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal(err)
-		}
-		t.Skip("no php here")
-	}
+	php := server.Binary(t, "php")
 	file := filepath.Join(t.TempDir(), "env.mosparo.php")
 	if err := os.WriteFile(file, []byte(src), 0o600); err != nil {
 		t.Fatal(err)

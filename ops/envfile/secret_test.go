@@ -1,14 +1,13 @@
 package envfile
 
 import (
-	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/mosparoctl/mosparoctl/internal/lab/server"
 	"github.com/mosparoctl/mosparoctl/inventory"
 	"github.com/mosparoctl/mosparoctl/ops/local"
 )
@@ -104,12 +103,7 @@ func TestParseOPcache(t *testing.T) {
 
 // The PHP-FPM installed here answers.
 func TestReadOPcacheOfARealFPM(t *testing.T) {
-	if _, err := exec.LookPath("php-fpm8.2"); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal(err)
-		}
-		t.Skip("no PHP-FPM here")
-	}
+	server.Binary(t, "php-fpm8.2")
 	got, err := readOPcache(t.Context(), local.New("here"), &inventory.Node{Name: "here"})
 	if err != nil || got == OPcacheUnknown {
 		t.Errorf("got %v, %v", got, err)

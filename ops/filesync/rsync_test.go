@@ -19,6 +19,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/mosparoctl/mosparoctl/internal/lab/server"
 	"github.com/mosparoctl/mosparoctl/inventory"
 	"github.com/mosparoctl/mosparoctl/ops"
 	"github.com/mosparoctl/mosparoctl/ops/filesync"
@@ -29,12 +30,7 @@ import (
 // TestLikeRsync makes random trees and random changes of both sides, and compares what a transfer leaves with what
 // "rsync -a --delete" leaves of the same target. MOSPAROCTL_TEST_SEED repeats a run, MOSPAROCTL_TEST_ROUNDS sets its length.
 func TestLikeRsync(t *testing.T) {
-	if _, err := exec.LookPath("rsync"); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("rsync is not installed")
-		}
-		t.Skip("rsync is not installed")
-	}
+	server.Binary(t, "rsync")
 	seed, rounds := chance(t, 3)
 	for i, side := range []struct {
 		name string
@@ -124,9 +120,7 @@ const nobody = "65534:65534"
 // nobodysNode is a node on which everything is done as nobody. Only root can make one.
 func nobodysNode(t *testing.T) *inventory.Node {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("not root")
-	}
+	server.NeedRoot(t, "nobody else becomes another user")
 	script := filepath.Join(t.TempDir(), "login")
 	must(t, os.WriteFile(script, []byte(`#!/bin/sh
 case $SSH_ORIGINAL_COMMAND in

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/mosparoctl/mosparoctl/internal/lab/server"
 	"github.com/mosparoctl/mosparoctl/ops/filesync"
 	"github.com/mosparoctl/mosparoctl/ops/filesync/filesynctest"
 	"github.com/mosparoctl/mosparoctl/ops/local"
@@ -183,12 +184,7 @@ func TestTransferEndsWhenTheTargetFails(t *testing.T) {
 
 // Numbers of owners are kept, or become those of the ops, where we may set them.
 func TestTransferSetsOwners(t *testing.T) {
-	if os.Getuid() != 0 {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("only root gives files away")
-		}
-		t.Skip("only root gives files away")
-	}
+	server.NeedRoot(t, "nobody else gives files away")
 	source, target := t.TempDir(), t.TempDir()
 	Tree{"d/f": "x"}.Make(t, source)
 	must(t, filepath.WalkDir(source, func(p string, _ fs.DirEntry, _ error) error { return os.Lchown(p, 1234, 2345) }))

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mosparoctl/mosparoctl/internal/lab/server"
 	"github.com/mosparoctl/mosparoctl/ops"
 )
 
@@ -143,12 +144,7 @@ func TestPreview(t *testing.T) {
 
 // TestUnifiedIsWhatPatchTakes has patch(1) turn one text into the other.
 func TestUnifiedIsWhatPatchTakes(t *testing.T) {
-	if _, err := exec.LookPath("patch"); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("no patch(1) on this machine")
-		}
-		t.Skip("no patch(1) on this machine")
-	}
+	server.Binary(t, "patch")
 	long := strings.Repeat("same\n", 20)
 	for name, c := range map[string][2]string{
 		"change": {"a\nb\nc\n", "a\nB\nc\n"}, "add at end": {"a\n", "a\nb\n"}, "remove first": {"a\nb\n", "b\n"},

@@ -2,11 +2,13 @@ package remote_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/mosparoctl/mosparoctl/internal/lab/server"
 	"github.com/mosparoctl/mosparoctl/inventory"
 	"github.com/mosparoctl/mosparoctl/ops"
 	"github.com/mosparoctl/mosparoctl/ops/remote/remotetest"
@@ -57,12 +59,8 @@ func TestBecomeRun(t *testing.T) {
 
 func TestBecomeFiles(t *testing.T) {
 	n, log := becomeNode(t, fakeSudo)
-	if _, err := os.Stat("/usr/lib/openssh/sftp-server"); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal(err)
-		}
-		t.Skip("no sftp-server on this machine")
-	}
+	_, err := os.Stat("/usr/lib/openssh/sftp-server")
+	server.Need(t, err == nil, fmt.Sprint(err))
 	n.SSH.BecomeUser = "www-data"
 	h := connect(t, n)
 	name := filepath.Join(t.TempDir(), "file")

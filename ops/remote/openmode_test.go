@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/pkg/sftp"
+
+	"github.com/mosparoctl/mosparoctl/internal/lab/server"
 )
 
 // A new file must be its owner's from the first moment: whoever opens it before its mode is set reads what is written to it later.
@@ -54,12 +56,7 @@ func ownServer(t *testing.T) (io.Reader, io.WriteCloser) {
 
 func opensshServer(t *testing.T) (io.Reader, io.WriteCloser) {
 	i := slices.IndexFunc(sftpServers[:], func(p string) bool { _, err := os.Stat(p); return err == nil })
-	if i < 0 {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("OpenSSH's sftp-server is not installed")
-		}
-		t.Skip("OpenSSH's sftp-server is not installed")
-	}
+	server.Need(t, i >= 0, "OpenSSH's sftp-server is not installed")
 	cmd := exec.Command("sh", "-c", `umask 022 && exec "$0"`, sftpServers[i])
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	in, err := cmd.StdinPipe()

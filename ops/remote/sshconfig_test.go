@@ -3,7 +3,6 @@ package remote
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/mosparoctl/mosparoctl/internal/lab/server"
 	"github.com/mosparoctl/mosparoctl/inventory"
 )
 
@@ -146,12 +146,7 @@ func TestResolveJumpForEverybody(t *testing.T) {
 
 // TestResolveAsksSSH covers what the parser can't read: ssh itself is asked, and must give the same for what both can.
 func TestResolveAsksSSH(t *testing.T) {
-	if _, err := exec.LookPath("ssh"); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("no ssh client")
-		}
-		t.Skip("no ssh client")
-	}
+	server.Binary(t, "ssh")
 	dir := t.TempDir()
 	write := func(name, text string) string {
 		path := filepath.Join(dir, name)

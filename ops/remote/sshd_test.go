@@ -221,18 +221,8 @@ func TestOpenSSHJump(t *testing.T) {
 
 // TestOpenSSHBecome needs root, who may become anybody without a line in sudoers.
 func TestOpenSSHBecome(t *testing.T) {
-	if os.Geteuid() != 0 {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("not root")
-		}
-		t.Skip("not root")
-	}
-	if _, err := exec.LookPath("sudo"); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("no sudo")
-		}
-		t.Skip("no sudo")
-	}
+	server.NeedRoot(t, "nobody else becomes anybody without a line in sudoers")
+	server.Binary(t, "sudo")
 	_, n := sshdNode(t)
 	n.SSH.Become, n.SSH.BecomeUser = true, "nobody"
 	h := connect(t, n)

@@ -3,11 +3,11 @@ package crypt
 import (
 	"encoding/hex"
 	"fmt"
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
 
+	"github.com/mosparoctl/mosparoctl/internal/lab/server"
 	"github.com/mosparoctl/mosparoctl/protection"
 	"github.com/mosparoctl/mosparoctl/protection/php"
 )
@@ -150,13 +150,7 @@ func TestHashIP(t *testing.T) {
 
 // TestWhirlpoolAgainstPHP covers the padding at every length up to three blocks.
 func TestWhirlpoolAgainstPHP(t *testing.T) {
-	bin, err := exec.LookPath("php")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("php is not installed")
-		}
-		t.Skip("php is not installed")
-	}
+	bin := server.Binary(t, "php")
 	out, err := exec.Command(bin, "-n", "-r", `for ($i = 0; $i < 192; $i++) echo hash('whirlpool', str_repeat('ab', $i)), "\n";`).Output()
 	if err != nil {
 		t.Fatal(err)

@@ -7,23 +7,18 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mosparoctl/mosparoctl/internal/lab/server"
 )
 
 // runPHP runs a script in which $in holds the inputs and which echoes one JSON list of results, one for each.
 func runPHP(t *testing.T, script string, inputs []string) []string {
 	t.Helper()
-	php, err := exec.LookPath("php")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("php is not installed")
-		}
-		t.Skip("php is not installed")
-	}
+	php := server.Binary(t, "php")
 	enc := make([]string, len(inputs))
 	for i, s := range inputs {
 		enc[i] = base64.StdEncoding.EncodeToString([]byte(s))

@@ -9,11 +9,12 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mosparoctl/mosparoctl/internal/lab/server"
 )
 
 var (
@@ -29,19 +30,9 @@ type worker struct {
 
 func startPHP(t *testing.T) *worker {
 	t.Helper()
-	php, err := exec.LookPath("php")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("php is needed in CI")
-		}
-		t.Skip("no php here")
-	}
-	if version, _ := exec.Command(php, "-r", "echo PCRE_VERSION;").Output(); !bytes.HasPrefix(version, []byte("10.42")) {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("this PHP has PCRE2 %s, the reference is 10.42", version)
-		}
-		t.Skipf("this PHP has PCRE2 %s, the reference is 10.42", version)
-	}
+	php := server.Binary(t, "php")
+	version, _ := exec.Command(php, "-r", "echo PCRE_VERSION;").Output()
+	server.Need(t, bytes.HasPrefix(version, []byte("10.42")), fmt.Sprintf("this PHP has PCRE2 %s, the reference is 10.42", version))
 	cmd := exec.Command(php, "-n", "testdata/worker.php")
 	in, err := cmd.StdinPipe()
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mosparoctl/mosparoctl/internal/lab/server"
 	"github.com/mosparoctl/mosparoctl/protection"
 	"github.com/mosparoctl/mosparoctl/protection/php"
 )
@@ -31,12 +32,7 @@ type question struct {
 
 // TestAgainstPHP compares random items and values with what PHP's own functions make of them.
 func TestAgainstPHP(t *testing.T) {
-	if _, err := exec.LookPath("php"); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("php is needed in CI")
-		}
-		t.Skip("no php here")
-	}
+	server.Binary(t, "php")
 	seed := *differentialSeed
 	if seed == 0 {
 		seed = rand.Uint64()

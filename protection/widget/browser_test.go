@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mosparoctl/mosparoctl/internal/lab/server"
 	"github.com/mosparoctl/mosparoctl/protection/sign"
 	"github.com/mosparoctl/mosparoctl/protection/widget"
 )
@@ -148,19 +149,13 @@ func (s *stub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // browse opens the page in a headless Chromium and returns the steps that went well.
 func browse(t *testing.T, handler http.Handler, done <-chan []string) []string {
 	t.Helper()
-	chromium, err := exec.LookPath("chromium")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("chromium is needed in CI")
-		}
-		t.Skip("no chromium here")
-	}
-	server := httptest.NewServer(handler)
-	t.Cleanup(server.Close)
+	chromium := server.Binary(t, "chromium")
+	site := httptest.NewServer(handler)
+	t.Cleanup(site.Close)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--remote-debugging-port=0",
-		"--user-data-dir="+t.TempDir(), server.URL+"/page.html")
+		"--user-data-dir="+t.TempDir(), site.URL+"/page.html")
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second
 	if err := cmd.Start(); err != nil {

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mosparoctl/mosparoctl/internal/lab/server"
 )
 
 // patience bounds the wait for a text to appear: long enough for a deploy on a machine that is busy with other tests.
@@ -32,13 +34,7 @@ type Terminal struct {
 // Open starts a terminal of w×h cells with the environment given. Without tmux the test is skipped, and fails where CI=true.
 func Open(t testing.TB, w, h int, env ...string) *Terminal {
 	t.Helper()
-	tmux, err := exec.LookPath("tmux")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal(`tmux is not installed: run "make deps"`)
-		}
-		t.Skip(`tmux is not installed: run "make deps"`)
-	}
+	tmux := server.Binary(t, "tmux")
 	dir, err := os.MkdirTemp("", "tui-") // a short path: it holds a socket
 	if err != nil {
 		t.Fatal(err)

@@ -30,11 +30,26 @@ func Binary(t testing.TB, names ...string) string {
 			}
 		}
 	}
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("%s is not installed: run \"make deps\"", strings.Join(names, " or "))
-	}
-	t.Skipf("%s is not installed: run \"make deps\"", strings.Join(names, " or "))
+	Need(t, false, strings.Join(names, " or ")+` is not installed: run "make deps"`)
 	return ""
+}
+
+// Need says what a test cannot do without. Where it is missing the test is skipped; in CI, where nothing may be left out, it fails.
+func Need(t testing.TB, there bool, missing string) {
+	t.Helper()
+	switch {
+	case there:
+	case os.Getenv("CI") == "true":
+		t.Fatal(missing)
+	default:
+		t.Skip(missing)
+	}
+}
+
+// NeedRoot is Need for the rights of root.
+func NeedRoot(t testing.TB, why string) {
+	t.Helper()
+	Need(t, os.Geteuid() == 0, "needs root: "+why)
 }
 
 // Process is a running server.
